@@ -1,0 +1,37 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+export HF_HUB_OFFLINE ?= 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: demo test check soak clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+demo: $(VENV)/.installed  ## the whole loop on the bundled starter model
+	@$(BIN)/heed demo $(ARGS)
+
+test: $(VENV)/.installed-test  ## every test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-test  ## what CI and pre-commit hold: format, lint, types, layers, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+soak: $(VENV)/.installed-test  ## the long loops: the same tests with a bigger count
+	HEED_TEST_COUNT=50 $(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,241 @@
+"""Accepted feedback, handed to one round at a time. Knows no model and no example.
+
+A claim is a mark on the receipts, so a round that dies loses nothing: the next attempt finds the
+same claim, and `release` gives it back.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func, update
+from sqlmodel import Session, col, select
+
+from feedback import review, trust, votes
+from feedback.models import Exchange, Feedback, Receipt, Status
+from feedback.settings import PROJECT, FeedbackSettings
+
+
+@dataclass(frozen=True)
+class Word:
+    """What one delivery says of one answer, with everything needed to learn from it.
+
+    Attributes:
+        feedback_id: the delivery.
+        person_id: who said so.
+        messages: the conversation before the answer.
+        answer: the answer it is about.
+        adapter_id: which adapter gave that answer.
+        rating: 0 (worst) to 1 (best), or None.
+        correction: the answer as it should have been, a reviewer's edit included.
+        accepted_by: ``reviewer``, ``quorum`` or ``policy``.
+        worse: answers to the same prompt that the person liked less: regenerated away, or named.
+    """
+
+    feedback_id: str
+    person_id: str
+    messages: tuple[dict[str, str], ...]
+    answer: str
+    adapter_id: str
+    rating: float | None
+    correction: str | None
+    accepted_by: str
+    worse: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What a round did with one piece of feedback."""
+
+    status: Status
+    reason: str
+    adapter_id: str | None = None
+    role: str | None = None
+
+
+def available(session: Session) -> int:
+    """Return how many pieces of feedback a round could claim now."""
+    query = select(func.count()).select_from(Receipt).join(Feedback, _same_feedback())
+    return session.exec(query.where(*_claimable())).one()
+
+
+def claim(session: Session, settings: FeedbackSettings, round_id: str) -> int:
+    """Mark what this round learns from. The caller commits; calling again changes nothing.
+
+    Votes that were replaced by later ones are refused here, with the later one named; what goes
+    beyond one account's share stays for another round.
+
+    Returns:
+        The number of pieces of feedback that the round holds.
+    """
+    held = _held(session, round_id)
+    if held:
+        return len(held)
+    trust.settle(session, settings)
+    rows = list(
+        session.exec(
+            select(Receipt, Feedback)
+            .join(Feedback, _same_feedback())
+            .where(*_claimable())
+            .order_by(col(Feedback.told_at), col(Feedback.event_id))
+        )
+    )
+    replaced = votes.superseded(_siblings(session, [feedback for _, feedback in rows]))
+    unreviewed = [
+        (feedback.id, feedback.person_id)
+        for receipt, feedback in rows
+        if receipt.accepted_by is None and feedback.id not in replaced
+    ]
+    beyond = trust.over_cap(unreviewed, settings, round_size=len(rows))
+    now = time.time()
+    claimed = 0
+    for receipt, feedback in rows:
+        if feedback.id in replaced:
+            receipt.status = "refused"
+            receipt.reason = f"Replaced by the same person's later vote {replaced[feedback.id]}."
+        elif feedback.id in beyond:
+            receipt.reason = "Beyond one account's share of a round; waits for the next one."
+        else:
+            receipt.round_id = round_id
+            claimed += 1
+        receipt.updated_at = now
+        session.add(receipt)
+    return claimed
+
+
+def words(session: Session, round_id: str) -> list[Word]:
+    """Return what the round holds, in a fixed order."""
+    rows = session.exec(
+        select(Feedback, Receipt, Exchange)
+        .join(Receipt, _same_feedback())
+        .join(Exchange, col(Exchange.id) == Feedback.exchange_id)
+        .where(Receipt.round_id == round_id)
+        .order_by(col(Feedback.id))
+    ).all()
+    edited = review.edits(session, [feedback.id for feedback, _, _ in rows])
+    worse = _worse(session, [(feedback, exchange) for feedback, _, exchange in rows])
+    return [
+        Word(
+            feedback_id=feedback.id,
+            person_id=feedback.person_id,
+            messages=tuple(exchange.messages),
+            answer=_answer(exchange, feedback.choice),
+            adapter_id=exchange.adapter_id,
+            rating=feedback.rating,
+            correction=edited.get(feedback.id, feedback.correction),
+            accepted_by=receipt.accepted_by or trust.POLICY,
+            worse=worse.get(feedback.id, ()),
+        )
+        for feedback, receipt, exchange in rows
+    ]
+
+
+def finish(session: Session, round_id: str, fates: Mapping[str, Fate]) -> None:
+    """Write what became of the round's feedback. The caller commits."""
+    now = time.time()
+    for receipt in _held(session, round_id):
+        fate = fates.get(receipt.feedback_id)
+        if fate is None:
+            receipt.round_id = None
+        else:
+            receipt.status = fate.status
+            receipt.reason = fate.reason
+            receipt.adapter_id = fate.adapter_id
+            receipt.role = fate.role
+            receipt.round_id = round_id if fate.status != "waiting" else None
+        receipt.updated_at = now
+        session.add(receipt)
+
+
+def release(session: Session, round_id: str, reason: str) -> int:
+    """Give back what a round held, so that another can claim it. The caller commits."""
+    done = session.exec(
+        update(Receipt)
+        .where(col(Receipt.round_id) == round_id, col(Receipt.status) == "waiting")
+        .values(round_id=None, reason=reason, updated_at=time.time())
+    )
+    return done.rowcount
+
+
+def _same_feedback() -> ColumnElement[bool]:
+    return col(Receipt.feedback_id) == col(Feedback.id)
+
+
+def _claimable() -> tuple[ColumnElement[bool], ...]:
+    teaches = (
+        col(Feedback.rating).is_not(None)
+        | col(Feedback.correction).is_not(None)
+        | col(Feedback.preferred_over).is_not(None)
+        | col(Receipt.accepted_by).is_not(None)
+    )
+    return (
+        col(Receipt.project_id) == PROJECT,
+        col(Receipt.status) == "waiting",
+        col(Receipt.round_id).is_(None),
+        col(Feedback.exchange_id).is_not(None),
+        teaches,
+    )
+
+
+def _held(session: Session, round_id: str) -> list[Receipt]:
+    return list(
+        session.exec(
+            select(Receipt).where(Receipt.round_id == round_id, Receipt.status == "waiting")
+        )
+    )
+
+
+def _siblings(session: Session, feedbacks: Sequence[Feedback]) -> list[Feedback]:
+    """Every event that could replace one of these: the same people's on the same exchanges."""
+    exchanges = {feedback.exchange_id for feedback in feedbacks}
+    query = (
+        select(Feedback)
+        .join(Receipt, _same_feedback())
+        .where(
+            col(Feedback.exchange_id).in_(exchanges),
+            col(Receipt.status).not_in(["withdrawn", "forgotten"]),
+        )
+    )
+    return list(session.exec(query))
+
+
+def _worse(
+    session: Session, rows: Sequence[tuple[Feedback, Exchange]]
+) -> dict[str, tuple[str, ...]]:
+    """The answers that a person passed over for the one they liked.
+
+    Named with `preferred_over`, or given earlier to the same person for the same prompt and then
+    regenerated: asking again and liking the second answer is a comparison.
+    """
+    named = {feedback.preferred_over for feedback, _ in rows if feedback.preferred_over}
+    liked = [exchange for feedback, exchange in rows if (feedback.rating or 0) > 0.5]
+    query = select(Exchange).where(
+        col(Exchange.id).in_(named)
+        | col(Exchange.prompt_hash).in_({exchange.prompt_hash for exchange in liked})
+    )
+    others = list(session.exec(query.order_by(col(Exchange.created_at))))
+    passed_over = {}
+    for feedback, exchange in rows:
+        answer = _answer(exchange, feedback.choice)
+        texts = [
+            _answer(other, 0)
+            for other in others
+            if other.id != exchange.id
+            and (
+                other.id == feedback.preferred_over
+                or (
+                    (feedback.rating or 0) > 0.5
+                    and other.prompt_hash == exchange.prompt_hash
+                    and other.person_id == exchange.person_id == feedback.person_id
+                    and other.created_at < exchange.created_at
+                )
+            )
+        ]
+        distinct = tuple(dict.fromkeys(text for text in texts if text != answer))
+        if distinct:
+            passed_over[feedback.id] = distinct
+    return passed_over
+
+
+def _answer(exchange: Exchange, choice: int) -> str:
+    return str(exchange.choices[choice]["text"])

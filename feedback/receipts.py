@@ -1,0 +1,95 @@
+"""Receipts: what became of one piece of feedback, and taking it back. Knows no HTTP."""
+
+import time
+from collections.abc import Iterable
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from feedback.errors import Conflict, NotFound
+from feedback.models import STATUSES, Exchange, Feedback, Receipt
+from feedback.settings import PROJECT
+
+
+def receipt(session: Session, feedback_id: str) -> tuple[Receipt, Feedback]:
+    """Return a receipt and its feedback.
+
+    Raises:
+        NotFound: there is no such feedback.
+    """
+    found = session.exec(
+        select(Receipt, Feedback)
+        .join(Feedback, col(Feedback.id) == Receipt.feedback_id)
+        .where(Receipt.feedback_id == feedback_id, Receipt.project_id == PROJECT)
+    ).first()
+    if found is None:
+        raise NotFound(
+            f"No feedback {feedback_id!r} is on record; the id is in the answer to "
+            "POST /v1/feedback.",
+            param="feedback_id",
+        )
+    return found[0], found[1]
+
+
+def withdraw(session: Session, feedback_id: str) -> Receipt:
+    """Take a vote back; doing it twice is the same as once. The caller commits.
+
+    Raises:
+        NotFound: there is no such feedback.
+        Conflict: a round is learning from it now, or has.
+    """
+    found, _ = receipt(session, feedback_id)
+    if found.status == "withdrawn":
+        return found
+    if taken_in(found):
+        raise Conflict(
+            f"Round {found.round_id} has taken {feedback_id} in already, so it cannot simply be "
+            "withdrawn; send a new vote, or ask for erasure (`heed forget`)."
+        )
+    decide(session, [found], "withdrawn", "Withdrawn by whoever sent it.")
+    return found
+
+
+def taken_in(found: Receipt) -> bool:
+    """Whether a round works with this feedback now, or has."""
+    claimed = found.status == "waiting" and found.round_id is not None
+    return claimed or found.status in ("used", "held_out")
+
+
+def decide(session: Session, receipts: Iterable[Receipt], status: str, reason: str) -> None:
+    """Set the status of receipts. The caller commits."""
+    for found in receipts:
+        found.status = status
+        found.reason = reason
+        found.updated_at = time.time()
+        session.add(found)
+
+
+def counts(session: Session) -> dict[str, int]:
+    """Return the number of pieces of feedback by status, zeros included."""
+    rows = session.exec(
+        select(Receipt.status, func.count())
+        .where(Receipt.project_id == PROJECT)
+        .group_by(Receipt.status)
+    )
+    return {**dict.fromkeys(STATUSES, 0), **dict(rows.all())}
+
+
+def totals(session: Session) -> dict[str, int]:
+    """Return how much has been said, by kind, and how many exchanges there are."""
+    total = select(func.count()).select_from(Feedback).where(Feedback.project_id == PROJECT)
+    return {
+        "exchanges": session.exec(
+            select(func.count()).select_from(Exchange).where(Exchange.project_id == PROJECT)
+        ).one(),
+        "feedback": session.exec(total).one(),
+        "ratings": session.exec(total.where(col(Feedback.rating).is_not(None))).one(),
+        "corrections": session.exec(total.where(col(Feedback.correction).is_not(None))).one(),
+        "preferences": session.exec(total.where(col(Feedback.preferred_over).is_not(None))).one(),
+        "signals": session.exec(total.where(col(Feedback.signal).is_not(None))).one(),
+        "people": session.exec(
+            select(func.count(func.distinct(Feedback.person_id))).where(
+                Feedback.project_id == PROJECT
+            )
+        ).one(),
+    }

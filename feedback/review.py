@@ -1,0 +1,164 @@
+"""What waits for a person's judgement, and what they decide. Knows no HTTP and no model."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlmodel import Session, col, select
+
+from feedback.errors import Conflict, Invalid, NotFound
+from feedback.ids import new_id
+from feedback.models import Decision, Exchange, Feedback, Receipt, Review
+from feedback.receipts import taken_in
+from feedback.settings import PROJECT, FeedbackSettings
+from feedback.text import checked
+from feedback.trust import REVIEWER
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One piece of feedback with what a reviewer needs to judge it."""
+
+    feedback: Feedback
+    receipt: Receipt
+    exchange: Exchange | None
+
+
+def queue(
+    session: Session,
+    *,
+    status: str = "review",
+    kind: str | None = None,
+    adapter: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
+) -> tuple[list[Waiting], bool]:
+    """Return a page of feedback, oldest first, and whether there is more.
+
+    Args:
+        session: a session that only reads.
+        status: which receipts: ``review`` by default.
+        kind: only ``rating``, ``correction``, ``preference``, ``comment`` or ``signal``.
+        adapter: only about answers of this adapter.
+        after: the id of the last row of the page before.
+        limit: rows in the page.
+    """
+    columns = {
+        "rating": Feedback.rating,
+        "correction": Feedback.correction,
+        "preference": Feedback.preferred_over,
+        "signal": Feedback.signal,
+    }
+    query = (
+        select(Feedback, Receipt, Exchange)
+        .join(Receipt, col(Receipt.feedback_id) == Feedback.id)
+        .join(Exchange, col(Exchange.id) == Feedback.exchange_id, isouter=True)
+        .where(Feedback.project_id == PROJECT, Receipt.status == status)
+        .order_by(col(Feedback.id))
+        .limit(limit + 1)
+    )
+    if kind is not None:
+        if kind not in columns:
+            raise Invalid(
+                f"`kind` is {kind!r}; choose one of {', '.join(sorted(columns))}.", param="kind"
+            )
+        query = query.where(col(columns[kind]).is_not(None))
+    if adapter is not None:
+        query = query.where(Exchange.adapter_id == adapter)
+    if after is not None:
+        query = query.where(col(Feedback.id) > after)
+    rows = [Waiting(*row) for row in session.exec(query)]
+    return rows[:limit], len(rows) > limit
+
+
+def decide(
+    session: Session,
+    settings: FeedbackSettings,
+    *,
+    feedback_id: str,
+    decision: Decision,
+    reviewer: str,
+    correction: str | None = None,
+    reason: str | None = None,
+) -> Receipt:
+    """Record one decision; the last one counts. The caller commits.
+
+    Args:
+        session: a writing session.
+        settings: bounds the length of an edited answer.
+        feedback_id: what is judged.
+        decision: ``accept`` as it is, ``refuse``, ``edit`` (accept `correction` in its place), or
+            ``reopen`` (undo: it waits for review again).
+        reviewer: who decides, as they are known in the audit log.
+        correction: the right answer; with ``edit`` alone.
+        reason: why, in the reviewer's words; shown on the receipt.
+
+    Raises:
+        NotFound: no such feedback.
+        Conflict: withdrawn, forgotten, or a round has it.
+        Invalid: an edit without an answer, or an answer without an edit.
+    """
+    found = session.exec(
+        select(Receipt, Feedback)
+        .join(Feedback, col(Feedback.id) == Receipt.feedback_id)
+        .where(Receipt.feedback_id == feedback_id, Receipt.project_id == PROJECT)
+    ).first()
+    if found is None:
+        raise NotFound(f"No feedback {feedback_id!r} is on record.", param="feedback_id")
+    receipt, feedback = found
+    if taken_in(receipt):
+        raise Conflict(
+            f"Round {receipt.round_id} has {feedback_id} already ({receipt.status}); what it "
+            "learned can be undone by rolling its adapter back."
+        )
+    if receipt.status in ("withdrawn", "forgotten"):
+        raise Conflict(f"{feedback_id} was {receipt.status}; there is nothing left to decide.")
+    if (decision == "edit") != (correction is not None):
+        raise Invalid(
+            "An `edit` needs `correction`, the answer as it should have been; other decisions "
+            "take none.",
+            param="correction",
+        )
+    if correction is not None:
+        if not correction.strip():
+            raise Invalid("`correction` is empty.", param="correction")
+        checked(correction, "correction", max_bytes=settings.max_text_bytes)
+        if feedback.exchange_id is None:
+            raise Invalid("This is about a whole conversation, so there is no answer to edit.")
+    session.add(
+        Review(
+            id=new_id("rev"),
+            feedback_id=feedback_id,
+            decision=decision,
+            correction=correction,
+            reason=reason,
+            reviewer=reviewer,
+            created_at=time.time(),
+        )
+    )
+    receipt.status, receipt.accepted_by, said = {
+        "accept": ("waiting", REVIEWER, "A reviewer accepted it; waits for the next round."),
+        "edit": ("waiting", REVIEWER, "A reviewer edited it; waits for the next round."),
+        "refuse": ("refused", None, "A reviewer refused it."),
+        "reopen": ("review", None, "Waits for a reviewer again."),
+    }[decision]
+    receipt.reason = f"{said} {reason}" if reason else said
+    receipt.round_id = None
+    receipt.updated_at = time.time()
+    session.add(receipt)
+    return receipt
+
+
+def edits(session: Session, feedback_ids: Sequence[str]) -> dict[str, str]:
+    """Return the reviewer's answer for each piece of feedback whose last decision was an edit."""
+    query = (
+        select(Review)
+        .where(col(Review.feedback_id).in_(feedback_ids), col(Review.decision) != "reopen")
+        .order_by(col(Review.id))
+    )
+    last = {review.feedback_id: review for review in session.exec(query)}
+    return {
+        feedback_id: review.correction
+        for feedback_id, review in last.items()
+        if review.decision == "edit" and review.correction is not None
+    }

@@ -1,0 +1,127 @@
+"""Settings of what people said: where it is kept and whose word counts.
+
+Also the base that every process's settings stand on: `heed.toml` < ``HEED_*`` environment < flags.
+Knows nothing of the trainer's or the server's sections.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from feedback.errors import Invalid
+
+PREFIX = "HEED_"
+PROJECT = "default"
+"""The one project there is, at first; every table and unique key already carries its id."""
+
+
+class FeedbackSettings(BaseModel):
+    """`[feedback]`: the store, what it accepts, and whose word counts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data_dir: Path = Field(
+        Path("heed-data"), description="Folder under which everything that Heed writes lies."
+    )
+    database_url: str | None = Field(
+        None,
+        description="SQLAlchemy URL (`sqlite:///…` or `postgresql+psycopg://…`); by default "
+        "an SQLite file in the data folder.",
+    )
+    max_text_bytes: int = Field(
+        65_536, gt=0, description="A correction, comment or reason beyond this is refused."
+    )
+    accept_thumbs: bool = Field(
+        True, description="Thumbs count without review, within the cap for one account."
+    )
+    quorum_accounts: int = Field(
+        3, ge=2, description="So many independent accounts that agree stand in for a reviewer."
+    )
+    quorum_min_age_seconds: float = Field(
+        86_400.0, ge=0, description="An account younger than this does not count for the quorum."
+    )
+    account_cap_share: float = Field(
+        0.01, gt=0, le=1, description="One account's unreviewed share of a round at most …"
+    )
+    account_cap_minimum: int = Field(
+        2, ge=1, description="… or this many pieces of feedback, where that is more."
+    )
+
+    @property
+    def url(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite:///{(self.data_dir / 'heed.sqlite3').absolute()}"
+
+
+class HeedSettings(BaseSettings):
+    """What every process reads; children add their sections."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        toml_file="heed.toml",
+        extra="forbid",
+        frozen=True,
+    )
+
+    feedback: FeedbackSettings = Field(
+        default_factory=FeedbackSettings, description="The feedback store."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: flags win over the environment, the environment over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+SettingsT = TypeVar("SettingsT", bound=HeedSettings)
+
+
+def load_settings(kind: type[SettingsT], **overrides: Any) -> SettingsT:
+    """Read the settings of one process.
+
+    Args:
+        kind: the settings class of this process.
+        overrides: sections given by flags, as nested dicts.
+
+    Raises:
+        Invalid: a name is misspelt or a value does not fit; every fault is listed with its place.
+    """
+    faults = [
+        f"{name}: no such section; known are {', '.join(kind.model_fields)}"
+        for name in sorted(os.environ)
+        if name.startswith(PREFIX)
+        and "__" in name
+        and name.removeprefix(PREFIX).split("__")[0].lower() not in kind.model_fields
+    ]
+    try:
+        settings = kind(**overrides)
+    except ValidationError as error:
+        for fault in error.errors():
+            place = ".".join(str(part) for part in fault["loc"])
+            variable = PREFIX + place.replace(".", "__").upper()
+            faults.append(f"{place} (in heed.toml, or {variable}): {fault['msg']}")
+        raise Invalid(_listed(faults)) from error
+    if faults:
+        raise Invalid(_listed(faults))
+    return settings
+
+
+def _listed(faults: list[str]) -> str:
+    lines = "\n".join(f"  {fault}" for fault in faults)
+    return f"The settings do not hold:\n{lines}\n`heed config show` lists every setting."

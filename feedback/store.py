@@ -1,0 +1,134 @@
+"""The one place that opens a database. Knows no table and no query.
+
+SQLite runs in WAL with ``synchronous=FULL``: a commit that returned is on the disk. Its default
+driver opens no transaction for a SELECT, so read-then-write loses updates between processes;
+here every writing session begins with ``BEGIN IMMEDIATE``.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import pysqlite3
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Session, text
+
+from feedback.errors import Invalid, Unavailable
+from feedback.settings import FeedbackSettings
+
+SQLITE_MINIMUM = (3, 51, 3)
+"""Older SQLites can corrupt a WAL database that several processes write
+(https://sqlite.org/wal.html#walresetbug)."""
+BUSY_SECONDS = 30.0
+
+
+class Store:
+    """A database, opened once per process.
+
+    Raises:
+        Invalid: the URL names no database that Heed can use.
+    """
+
+    def __init__(self, settings: FeedbackSettings) -> None:
+        self.settings = settings
+        try:
+            self.url = make_url(settings.url)
+        except ArgumentError as error:
+            raise Invalid(
+                "feedback.database_url is no SQLAlchemy URL; write sqlite:///PATH or "
+                "postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
+                param="feedback.database_url",
+            ) from error
+        backend = self.url.get_backend_name()
+        if backend not in ("sqlite", "postgresql"):
+            raise Invalid(
+                f"Heed keeps its data in SQLite or PostgreSQL, not in {backend!r}.",
+                param="feedback.database_url",
+            )
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite (a file), else PostgreSQL."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The pooled engine; the folder of an SQLite file is made on first use."""
+        if not self.is_sqlite:
+            return create_engine(self.url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        if pysqlite3.sqlite_version_info < SQLITE_MINIMUM:
+            raise Invalid(
+                f"SQLite {pysqlite3.sqlite_version} can corrupt a database that several processes "
+                f"share; install pysqlite3>=0.6.1 (SQLite {'.'.join(map(str, SQLITE_MINIMUM))})."
+            )
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(
+            self.url,
+            module=pysqlite3.dbapi2,
+            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+            pool_size=10,
+            max_overflow=20,
+        )
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    @contextmanager
+    def session(self, *, write: bool = False) -> Iterator[Session]:
+        """Open a session; a writing one takes SQLite's write lock at once. The caller commits.
+
+        Raises:
+            Unavailable: the database cannot be reached or written (a full disk, a lost server).
+        """
+        engine = self.engine.execution_options(write=True) if write else self.engine
+        with Session(engine, expire_on_commit=False) as session:
+            try:
+                yield session
+            except (SQLAlchemyError, sqlite3.Error, pysqlite3.Error) as error:
+                if _is_outage(error):
+                    raise Unavailable(
+                        f"The database did not take this ({_first_line(error)}). Nothing was "
+                        "changed; try again, and look at disk space and the database's log."
+                    ) from error
+                raise
+
+    def now_seconds(self, session: Session) -> float:
+        """The database's own clock, in Unix seconds: what leases are measured by."""
+        query = (
+            "SELECT (julianday('now') - 2440587.5) * 86400.0"
+            if self.is_sqlite
+            else "SELECT extract(epoch FROM clock_timestamp())"
+        )
+        return float(session.connection().execute(text(query)).scalar_one())
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+
+def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # SQLAlchemy's "begin" event below opens transactions
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={int(BUSY_SECONDS * 1000)}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _is_outage(error: Exception) -> bool:
+    return type(error).__name__ in ("OperationalError", "InterfaceError", "DiskIOError")
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]

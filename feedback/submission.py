@@ -1,0 +1,162 @@
+"""The shape of feedback as it is sent, and its checks. Knows no table.
+
+The field names are those of `POST /v1/feedback`.
+"""
+
+import hashlib
+import json
+import math
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from feedback.errors import Invalid
+from feedback.settings import FeedbackSettings
+from feedback.text import checked
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+TEACHING = ("rating", "survey", "correction", "comment", "reasons", "preferred_over", "signal")
+
+
+def _unix_seconds(value: Any) -> Any:
+    """Take Unix seconds as they are, and an ISO 8601 time with its offset."""
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("an ISO time needs its offset from UTC, such as 2026-01-31T09:00:00Z")
+        return moment.timestamp()
+    return value
+
+
+class Submission(BaseModel):
+    """One piece of feedback as a client sends it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    completion_id: Name | None = Field(None, description="Id of the completion this is about.")
+    conversation_id: Name | None = Field(
+        None, description="For signals about a whole session: its conversation."
+    )
+    choice: int = Field(0, ge=0, le=127, description="Which of several answers; the first is 0.")
+    event_id: Name | None = Field(
+        None, description="Your id of this event: sent again, it changes nothing."
+    )
+    user: Name | None = Field(None, description="Who says so; kept as a keyed hash only.")
+    created_at: Annotated[float, BeforeValidator(_unix_seconds)] | None = Field(
+        None, ge=0, description="When they said so: Unix seconds or ISO 8601 with offset."
+    )
+    rating: Literal["up", "down"] | float | None = Field(
+        None, description="`up`, `down`, or a number from 1 to `scale`."
+    )
+    scale: int | None = Field(None, ge=2, le=100, description="Largest number of a rating: 5.")
+    survey: dict[Name, str | float] | None = Field(
+        None, max_length=50, description="Questions and their answers."
+    )
+    correction: str | None = Field(
+        None, min_length=1, description="The answer as it should have been."
+    )
+    comment: str | None = Field(None, min_length=1, description="A remark.")
+    reasons: list[Name] | None = Field(
+        None, min_length=1, max_length=20, description="Why, in your own labels."
+    )
+    preferred_over: Name | None = Field(
+        None, description="Id of another completion; this one is the better answer."
+    )
+    signal: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None = Field(
+        None, description="What they did: copy, regenerate, retry, edit, click, dwell …"
+    )
+    value: float | None = Field(None, description="Size of the signal, e.g. dwell in seconds.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Submission":
+        if self.completion_id is None and self.conversation_id is None:
+            raise ValueError("completion_id: name the completion that this is about")
+        if all(getattr(self, name) is None for name in TEACHING):
+            raise ValueError(f"send at least one of {', '.join(TEACHING)}")
+        if self.completion_id is None and any(
+            getattr(self, name) is not None for name in TEACHING if name not in ("signal", "survey")
+        ):
+            raise ValueError(
+                "completion_id: only signals and surveys may name a conversation alone"
+            )
+        if self.correction is not None and not self.correction.strip():
+            raise ValueError("correction: it is empty; send the answer as it should have been")
+        if isinstance(self.rating, float):
+            if self.scale is None:
+                raise ValueError("scale: say the largest number that this rating could have been")
+            if not 1 <= self.rating <= self.scale:
+                raise ValueError(f"rating: must lie between 1 and {self.scale}")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError("value: must be a finite number")
+        return self
+
+    @property
+    def satisfaction(self) -> float | None:
+        """The rating between 0 (worst) and 1 (best)."""
+        if self.rating is None or isinstance(self.rating, str):
+            return {"up": 1.0, "down": 0.0, None: None}[self.rating]
+        return (self.rating - 1) / ((self.scale or 5) - 1)
+
+    def body(self) -> dict[str, Any]:
+        """What was said, without who said it, about what, and when."""
+        about = {"completion_id", "conversation_id", "choice", "event_id", "user", "created_at"}
+        return self.model_dump(exclude=about, exclude_none=True)
+
+    def fingerprint(self, person_id: str) -> str:
+        """SHA-256 (hex) of everything sent, so that a doubled delivery is told from another."""
+        everything = self.model_dump(exclude={"user", "event_id"}, exclude_none=True)
+        canonical = json.dumps([person_id, everything], sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def check_texts(self, settings: FeedbackSettings) -> None:
+        """Refuse text that no store can hold.
+
+        Raises:
+            Invalid: a NUL or half a surrogate pair; names the field.
+            TooLarge: a text beyond `max_text_bytes`.
+        """
+        texts = {
+            "correction": self.correction,
+            "comment": self.comment,
+            "user": self.user,
+            "completion_id": self.completion_id,
+            "conversation_id": self.conversation_id,
+            "event_id": self.event_id,
+            "preferred_over": self.preferred_over,
+            "reasons": "".join(self.reasons or ()),
+            "survey": "".join(f"{key}{answer}" for key, answer in (self.survey or {}).items()),
+        }
+        for param, text in texts.items():
+            if text is not None:
+                checked(text, param, max_bytes=settings.max_text_bytes)
+
+
+def parse(data: Any) -> Submission:
+    """Read one submission that did not come through a typed route.
+
+    Raises:
+        Invalid: names the field at fault.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return Submission.model_validate(data)
+    except ValidationError as error:
+        message, param = first_fault(error)
+        raise Invalid(message, param=param) from error
+
+
+def first_fault(error: Any, *, skip: tuple[str, ...] = ("body",)) -> tuple[str, str | None]:
+    """Return the message and the field of a validation error's first fault.
+
+    A check over several fields writes `field: what is wrong`, and the field is read from there.
+    """
+    fault = error.errors()[0]
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    place = [str(part) for part in fault["loc"] if part not in skip]
+    head, colon, _ = message.partition(": ")
+    if not place and colon and head.isidentifier():
+        return message, head
+    param = place[0] if place else None
+    return (f"`{'.'.join(place)}`: {message}" if place else message), param

@@ -1,0 +1,1 @@
+"""Alembic migrations; `serving.schema` runs them."""

@@ -1,0 +1,1 @@
+"""What people use: the HTTP surface, engines, scheduler and command line. The composition root."""

@@ -1,0 +1,164 @@
+"""The composition root: builds every part, and the HTTP application around them.
+
+Importing this loads no torch; the local engine is imported when it starts.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from feedback.errors import HeedError, Invalid, NotFound, TooLarge
+from feedback.intake import Intake
+from feedback.people import people_key
+from feedback.store import Store
+from feedback.submission import first_fault
+from serving import schema, wire
+from serving.auth import KeyRing
+from serving.body_limit import BodyLimit
+from serving.context import Heed
+from serving.engines.base import Engine
+from serving.routes import adapters, chat, feedback, health, reviews, rounds
+from serving.routing import Router
+from serving.scheduler import Scheduler
+from serving.settings import Role, Settings
+from serving.swap import Swap
+
+log = logging.getLogger("heed")
+
+BATCH_BYTES = 16 * 1024 * 1024
+ALL_ROLES: tuple[Role, ...] = ("api", "scheduler")
+
+
+def create_app(
+    settings: Settings,
+    *,
+    engine: Engine | None = None,
+    roles: Sequence[Role] = ALL_ROLES,
+    ready: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """Build the application.
+
+    Args:
+        settings: everything it needs to know.
+        engine: answers; by default the one that the settings name.
+        roles: what this process does besides answering HTTP.
+        ready: called once Heed can answer.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        store = Store(settings.feedback)
+        await asyncio.to_thread(schema.upgrade, store)
+        answering = engine or make_engine(settings)
+        router = Router()
+        replica = f"{socket.gethostname()}:{os.getpid()}"
+        parts = Heed(
+            settings=settings,
+            store=store,
+            intake=Intake(store, settings.feedback),
+            people=people_key(settings.feedback.data_dir),
+            keys=KeyRing(store),
+            engine=answering,
+            router=router,
+            swap=Swap(store, answering, router, replica),
+            scheduler=Scheduler(store, settings),
+        )
+        app.state.heed = parts
+        parts.intake.start()
+        await answering.start()
+        try:
+            await parts.swap.sync()
+        except HeedError as fault:
+            log.error("the deployed adapter is not served, the base model is: %s", fault.message)
+        follower = asyncio.create_task(parts.swap.follow(settings.serving.swap_poll_seconds))
+        if "scheduler" in roles:
+            parts.scheduler.start()
+        ready()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(parts.scheduler.stop)
+            follower.cancel()
+            await asyncio.gather(follower, *parts.tasks, return_exceptions=True)
+            await answering.stop()
+            await asyncio.to_thread(parts.intake.stop)
+            store.close()
+
+    app = FastAPI(title="Heed", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.serving.max_body_bytes,
+        wider={"/v1/feedback/batch": BATCH_BYTES},
+    )
+    for module in (chat, feedback, reviews, rounds, adapters, health):
+        app.include_router(module.router)
+    app.add_exception_handler(HeedError, _heed_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _bug)
+    return app
+
+
+def make_engine(settings: Settings) -> Engine:
+    """Return the engine that the settings name, not started."""
+    if settings.serving.engine == "echo":
+        from serving.engines.echo import EchoEngine
+
+        return EchoEngine()
+    from serving.engines.local import LocalEngine
+
+    return LocalEngine(
+        settings.trainer.base_model,
+        threads=settings.serving.threads,
+        max_batch=settings.serving.max_batch,
+    )
+
+
+def _takes_feedback(request: Request) -> bool:
+    return request.url.path.startswith(("/v1/feedback", "/v1/reviews"))
+
+
+async def _heed_error(request: Request, fault: Exception) -> JSONResponse:
+    assert isinstance(fault, HeedError)
+    status = wire.STATUS[fault.code]
+    if fault.code == "invalid" and _takes_feedback(request):
+        status = 422
+    headers = {"Retry-After": "1"} if fault.code in ("busy", "unavailable") else None
+    return JSONResponse(wire.error(fault), status_code=status, headers=headers)
+
+
+async def _validation_error(request: Request, fault: Exception) -> JSONResponse:
+    message, param = first_fault(fault)
+    status = 422 if _takes_feedback(request) else 400
+    return JSONResponse(wire.error(Invalid(message, param=param)), status_code=status)
+
+
+async def _http_error(request: Request, fault: Exception) -> JSONResponse:
+    assert isinstance(fault, HTTPException)
+    kinds = {404: NotFound, 413: TooLarge}
+    said = str(fault.detail)
+    if fault.status_code == 404:
+        said = f"There is no {request.method} {request.url.path}; see /docs."
+    error = kinds.get(fault.status_code, Invalid)(said)
+    return JSONResponse(wire.error(error), status_code=fault.status_code, headers=fault.headers)
+
+
+async def _bug(request: Request, fault: Exception) -> JSONResponse:
+    log.exception("unexpected failure in %s %s", request.method, request.url.path, exc_info=fault)
+    content = {
+        "error": {
+            "message": "Heed failed in a way it did not expect; its log says more.",
+            "type": "server_error",
+            "param": None,
+            "code": "internal_error",
+        }
+    }
+    return JSONResponse(content, status_code=500)

@@ -1,0 +1,159 @@
+"""Who is calling, and what they may do. Knows no route.
+
+Keys are random (256 bits), so a plain SHA-256 of one is as safe to keep as a slow hash would be.
+"""
+
+import hashlib
+import ipaddress
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlmodel import Session, col, select
+
+from feedback.errors import Forbidden, NotFound, Unauthorized
+from feedback.ids import new_id
+from feedback.settings import PROJECT
+from feedback.store import Store
+from serving.models import ApiKey, AuditEntry
+
+Role = Literal["client", "reviewer", "admin"]
+ROLES: tuple[Role, ...] = ("client", "reviewer", "admin")
+"""Each role may do what those before it may."""
+REFRESH_SECONDS = 1.0
+"""A key that was made or revoked elsewhere takes effect within this time."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who is calling: the key's id (None while Heed has no keys) and its role."""
+
+    key_id: str | None
+    role: Role
+
+    def allows(self, role: Role) -> bool:
+        """Whether this caller may do what needs `role`."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+    @property
+    def actor(self) -> str:
+        """The caller's name in the audit log."""
+        return self.key_id or "local"
+
+
+class KeyRing:
+    """The valid keys, read from the database at most once a second."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._keys: dict[str, Caller] = {}
+        self._any = False
+        self._read_at = -1.0
+
+    def caller(self, authorization: str | None, client_host: str | None) -> Caller:
+        """Return who calls.
+
+        Until the first key exists, every caller on this machine has every role and any bearer
+        value is accepted, since stock clients insist on sending one.
+
+        Raises:
+            Unauthorized: no key, an unknown or revoked one, or a caller from elsewhere while Heed
+                has no keys.
+        """
+        self._refresh()
+        if not self._any:
+            if is_loopback(client_host):
+                return Caller(None, "admin")
+            raise Unauthorized(
+                "Heed has no API keys yet and so answers this machine only. Make one with "
+                "`heed keys create --role client`."
+            )
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthorized("Send `Authorization: Bearer KEY`; `heed keys create` makes a key.")
+        caller = self._keys.get(_hash(token.strip()))
+        if caller is None:
+            raise Unauthorized("This API key is unknown or was revoked.")
+        return caller
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._read_at < REFRESH_SECONDS:
+            return
+        with self._store.session() as session:
+            rows = keys(session)
+        self._any = bool(rows)
+        self._keys = {
+            row.sha256: Caller(row.id, row.role)  # type: ignore[arg-type]
+            for row in rows
+            if row.revoked_at is None
+        }
+        self._read_at = time.monotonic()
+
+
+def require(caller: Caller, role: Role) -> None:
+    """Refuse a caller whose role does not reach.
+
+    Raises:
+        Forbidden: says which role is needed.
+    """
+    if not caller.allows(role):
+        raise Forbidden(f"This needs a key with the role `{role}`; yours is `{caller.role}`.")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether an address is this machine's own; names other than localhost are not trusted."""
+    if host is None:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in ("localhost", "testclient")
+
+
+def create_key(session: Session, *, role: Role, name: str) -> tuple[ApiKey, str]:
+    """Make a key and return its row and, this once, the key itself. The caller commits."""
+    token = f"heed_{secrets.token_urlsafe(32)}"
+    row = ApiKey(
+        id=new_id("key"), role=role, name=name, sha256=_hash(token), created_at=time.time()
+    )
+    session.add(row)
+    return row, token
+
+
+def keys(session: Session) -> list[ApiKey]:
+    """Return every key, oldest first, the revoked ones too."""
+    query = select(ApiKey).where(ApiKey.project_id == PROJECT).order_by(col(ApiKey.id))
+    return list(session.exec(query))
+
+
+def revoke_key(session: Session, key_id: str) -> ApiKey:
+    """Revoke a key; twice is the same as once. The caller commits.
+
+    Raises:
+        NotFound: there is no such key.
+    """
+    row = session.get(ApiKey, key_id)
+    if row is None or row.project_id != PROJECT:
+        raise NotFound(f"No key {key_id!r}; `heed keys list` shows them.", param="key_id")
+    row.revoked_at = row.revoked_at or time.time()
+    session.add(row)
+    return row
+
+
+def audit(session: Session, *, actor: str, action: str, subject: str, detail: str = "") -> None:
+    """Write down who did what. The caller commits."""
+    session.add(
+        AuditEntry(
+            id=new_id("aud"),
+            actor=actor,
+            action=action,
+            subject=subject,
+            detail=detail,
+            at=time.time(),
+        )
+    )
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The `heed` commands, one module per family; `serving.cli` gathers them."""

@@ -1,0 +1,1 @@
+"""Engines turn messages into tokens; each keeps the same protocol (`base`)."""

@@ -1,0 +1,1 @@
+"""HTTP routes: thin over the functions of feedback and trainer; they hold no SQL."""

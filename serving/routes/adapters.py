@@ -1,0 +1,94 @@
+"""``/v1/adapters``: what the model has learned, which version is live, and changing that."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from serving import wire
+from serving.auth import audit
+from serving.context import AsAdmin, AsReviewer, Heed, Parts
+from trainer import registry
+from trainer.models import Deployment
+
+router = APIRouter(tags=["adapters"])
+
+
+class Promotion(BaseModel):
+    """The body of a promotion; everything is optional."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    canary_share: float = Field(0.0, ge=0, lt=1, description="0 makes it live at once.")
+    reason: str = Field("promoted by hand", max_length=2000)
+
+
+class Rollback(BaseModel):
+    """The body of a rollback; everything is optional."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field("rolled back by hand", max_length=2000)
+
+
+@router.get("/v1/adapters")
+def index(parts: Parts, who: AsReviewer) -> dict[str, Any]:
+    """List adapters, newest first, and what is deployed."""
+    with parts.store.session() as session:
+        rows = [wire.adapter(row) for row in registry.adapters(session)]
+        return {**wire.page(rows), "deployment": wire.deployment(registry.live(session))}
+
+
+@router.get("/v1/adapters/{adapter_id}")
+def show(adapter_id: str, parts: Parts, who: AsReviewer) -> dict[str, Any]:
+    """Show one adapter."""
+    with parts.store.session() as session:
+        return wire.adapter(registry.get(session, adapter_id))
+
+
+@router.post("/v1/adapters/rollback")
+async def rollback(parts: Parts, who: AsAdmin, body: Rollback | None = None) -> dict[str, Any]:
+    """Go back to the live adapter's parent; answers when this replica serves it."""
+    reason = (body or Rollback()).reason
+    deployment = await asyncio.to_thread(_roll_back, parts, who.actor, reason)
+    await parts.swap.sync()
+    return wire.deployment(deployment)
+
+
+@router.post("/v1/adapters/{adapter_id}/promote")
+async def promote(
+    adapter_id: str, parts: Parts, who: AsAdmin, body: Promotion | None = None
+) -> dict[str, Any]:
+    """Make an adapter live; answers when this replica serves it. Idempotent."""
+    wish = body or Promotion()
+    # Loaded before it is deployed: a damaged adapter never becomes what every replica should serve.
+    await parts.swap.ensure(adapter_id)
+    deployment = await asyncio.to_thread(_promote, parts, who.actor, adapter_id, wish)
+    await parts.swap.sync()
+    return wire.deployment(deployment)
+
+
+def _promote(parts: Heed, actor: str, adapter_id: str, wish: Promotion) -> Deployment:
+    with parts.store.session(write=True) as session:
+        registry.verify(parts.settings.feedback.data_dir, registry.get(session, adapter_id))
+        deployment = registry.promote(
+            session,
+            adapter_id,
+            actor=actor,
+            reason=wish.reason,
+            canary_share=wish.canary_share,
+        )
+        audit(session, actor=actor, action="adapter.promote", subject=adapter_id)
+        session.commit()
+    return deployment
+
+
+def _roll_back(parts: Heed, actor: str, reason: str) -> Deployment:
+    with parts.store.session(write=True) as session:
+        before = registry.live(session)
+        deployment = registry.rollback(session, actor=actor, reason=reason)
+        subject = (before.live_id if before else None) or "base"
+        audit(session, actor=actor, action="adapter.rollback", subject=subject)
+        session.commit()
+    return deployment

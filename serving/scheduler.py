@@ -1,0 +1,108 @@
+"""One tick that asks the database whether a round is due, and sees to the one that runs.
+
+APScheduler lives in memory alone: its job stores cannot be shared between processes, keep pickles
+and forget a job that was killed midway. What is due is derived from the rounds themselves.
+"""
+
+import logging
+import threading
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from feedback.errors import Conflict, HeedError
+from feedback.store import Store
+from serving.settings import Settings
+from trainer import lease
+from trainer import round as rounds
+from trainer.executors.local import LocalExecutor
+
+log = logging.getLogger("heed.scheduler")
+
+
+class Scheduler:
+    """Opens rounds that are due, starts their process, takes up those whose process died."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._executor = LocalExecutor(settings.feedback)
+        self._timer = BackgroundScheduler(timezone="UTC")
+        self._ticking = threading.Lock()
+        self.enabled = False
+
+    def start(self) -> None:
+        """Begin to tick."""
+        self.enabled = True
+        self._timer.add_job(
+            self.tick,
+            "interval",
+            seconds=self._settings.serving.tick_seconds,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Stop ticking and end the round's process; the round itself is taken up again later."""
+        if self.enabled:
+            self.enabled = False
+            self._timer.shutdown(wait=True)
+            self._executor.stop()
+
+    def tick(self) -> None:
+        """Look once; failures are logged and the next tick tries again."""
+        with self._ticking:
+            try:
+                self._look()
+            except HeedError as fault:
+                log.error("%s", fault.message)
+
+    def _look(self) -> None:
+        if self._executor.running():
+            return
+        with self._store.session(write=True) as session:
+            current = rounds.current(session)
+            if current is None:
+                trigger = rounds.due(
+                    session,
+                    self._settings.trainer,
+                    now_seconds=self._store.now_seconds(session),
+                )
+                if trigger is None:
+                    return
+                current = rounds.open(
+                    session, self._settings.feedback, self._settings.trainer, trigger=trigger
+                )
+                log.info("round %s opened: %s", current.id, trigger)
+            elif self._executor.pid is not None:
+                lease.expire(self._store, session, "round", pid=self._executor.pid)
+            if not lease.is_free(self._store, session, "round"):
+                return
+            if current.cancel_requested:
+                rounds.close(session, current, "cancelled", "Cancelled by hand.")
+                session.commit()
+                return
+            if current.attempts >= self._settings.trainer.max_attempts:
+                rounds.close(
+                    session,
+                    current,
+                    "failed",
+                    f"Its process died {current.attempts} times; {self._executor.log} says more.",
+                )
+                session.commit()
+                return
+            session.commit()
+        self._start(current.id)
+
+    def _start(self, round_id: str) -> None:
+        try:
+            self._executor.start(round_id)
+        except OSError as error:
+            raise Conflict(f"The process of round {round_id} did not start: {error}") from error
+        log.info("round %s runs as process %s", round_id, self._executor.pid)
+
+    def nudge(self) -> None:
+        """Tick soon instead of at the next interval, where this process schedules at all."""
+        if self.enabled:
+            self._timer.add_job(self.tick, misfire_grace_time=None)

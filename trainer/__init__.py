@@ -1,0 +1,1 @@
+"""What the model learns: examples, replay, rounds, the gate, the registry. Imports feedback."""

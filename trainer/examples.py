@@ -1,0 +1,122 @@
+"""Feedback becomes examples: what the learner is given, with where it came from. Pure.
+
+Knows no database and no torch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+from feedback.harvest import Word
+from feedback.trust import REVIEWER
+from feedback.words import content_words, normalised, supersedes
+
+Kind = Literal["demonstration", "preference", "verdict"]
+Source = Literal["new", "past", "general"]
+
+
+class Message(TypedDict):
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One thing to learn.
+
+    Attributes:
+        kind: a demonstration (say `target`), a preference (`target` rather than `rejected`) or a
+            verdict (people did or did not like `target`).
+        messages: the conversation before the answer.
+        target: the answer that is shown, preferred or judged.
+        rejected: the other answer of a preference.
+        liked: the verdict.
+        weight: how much this one counts, 1 for a trusted word.
+        source: new feedback, past feedback replayed, or general material.
+        feedback_ids: the feedback it came from, for receipts and erasure.
+        cluster: the person (or conversation) it came from; items of one cluster are not
+            independent.
+    """
+
+    kind: Kind
+    messages: tuple[Message, ...]
+    target: str
+    rejected: str | None = None
+    liked: bool | None = None
+    weight: float = 1.0
+    source: Source = "new"
+    feedback_ids: tuple[str, ...] = ()
+    cluster: str = ""
+
+
+def build(words: Sequence[Word]) -> list[Example]:
+    """Turn what people said into examples.
+
+    A correction becomes a demonstration and, beside the answer it corrects, a preference. A thumb
+    becomes a verdict; one that a reviewer confirmed is a demonstration too. An answer that was
+    liked, chosen or kept over another becomes a preference.
+
+    Args:
+        words: accepted feedback of one round, in a fixed order.
+
+    Returns:
+        The examples, in the order of the words.
+    """
+    return [example for word in words for example in _examples(word)]
+
+
+def contradicted(word: Word, reviewed: Sequence[Word]) -> Word | None:
+    """Return the reviewed correction that a word's praise contradicts, if there is one.
+
+    Somebody may like an answer that a reviewer has since found to be wrong; learning both would
+    teach neither.
+    """
+    if word.correction is not None or not (word.rating is not None and word.rating > 0.5):
+        return None
+    for other in reviewed:
+        if other.correction and overrules(other.messages, other.correction, word.answer):
+            return other
+    return None
+
+
+def overrules(messages: Sequence[Mapping[str, str]], correction: str, target: str) -> bool:
+    """Whether a reviewed correction says something else than `target` about the same thing."""
+    question = messages[-1]["content"]
+    subject = content_words(question) & content_words(correction)
+    return supersedes(correction, target, subject=subject)
+
+
+def _examples(word: Word) -> list[Example]:
+    shared: dict[str, Any] = {
+        "messages": tuple(Message(role=m["role"], content=m["content"]) for m in word.messages),
+        "feedback_ids": (word.feedback_id,),
+        "cluster": word.person_id,
+    }
+    made: list[Example] = []
+    best = word.correction
+    liked = word.rating is not None and word.rating > 0.5
+    if best is None and liked and word.accepted_by == REVIEWER:
+        best = word.answer
+    if best is not None:
+        made.append(Example(kind="demonstration", target=best, **shared))
+    if word.correction is not None and normalised(word.correction) != normalised(word.answer):
+        made.append(
+            Example(kind="preference", target=word.correction, rejected=word.answer, **shared)
+        )
+    made.extend(
+        Example(kind="preference", target=word.correction or word.answer, rejected=text, **shared)
+        for text in word.worse
+    )
+    if word.correction is None and word.rating is not None and word.rating != 0.5:
+        made.append(
+            Example(
+                kind="verdict",
+                target=word.answer,
+                liked=word.rating > 0.5,
+                weight=abs(word.rating - 0.5) * 2,
+                **shared,
+            )
+        )
+    return made

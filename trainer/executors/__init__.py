@@ -1,0 +1,1 @@
+"""Ways to run a round in a process of its own."""

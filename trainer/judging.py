@@ -1,0 +1,143 @@
+"""Puts candidate and incumbent side by side on what a round kept for judging. No torch of its own.
+
+Only protected items, past material and held-out feedback are looked at; nothing here knows what
+is true, only what people and the shop have said.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from feedback.harvest import Word
+from trainer.evaluate import Scores, score
+from trainer.evidence import Evidence, Kind, Paired, pair
+from trainer.examples import Message
+from trainer.gate import GateReport
+from trainer.gate import judge as verdict
+from trainer.material import Sorted
+from trainer.replay import Old
+from trainer.settings import Plan
+from trainer.suites import Item, agrees
+
+NEW = "new corrections"
+PAST = "past material"
+DRIFT_PROMPTS = 96
+"""Drift is measured on this many prompts: its mean moves little beyond them, its cost does."""
+
+
+class Answers(Protocol):
+    """What judging needs of a model that holds both adapters; `trainer.policy.Policy` has it."""
+
+    def answers(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        adapter: str | None,
+        max_new_tokens: int,
+        report: Callable[[int, int], None] | None = None,
+    ) -> list[str]:
+        """Greedy answers, in order."""
+
+    def drift(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        answers: Sequence[str],
+        *,
+        new: str | None,
+        old: str | None,
+    ) -> list[float]:
+        """KL(new || old) in nats per token, per prompt."""
+
+
+def judge(
+    policy: Answers,
+    plan: Plan,
+    *,
+    incumbent: str | None,
+    protected: Sequence[Item],
+    sorted_: Sorted,
+    report: Callable[[int, int], None],
+) -> GateReport:
+    """Ask both models everything, once each, and let the gate judge.
+
+    Args:
+        policy: holds the adapters ``candidate`` and, unless it is the base, `incumbent`.
+        plan: margins and limits.
+        incumbent: the incumbent's name in the policy; None for the base model.
+        protected: the items that no round may break.
+        sorted_: what the round kept for judging.
+        report: told how many answers are done, of how many.
+    """
+    past = [_past_item(old) for old in sorted_.judging]
+    new = [_new_item(word) for word in sorted_.held_out]
+    parts: tuple[tuple[Kind, Sequence[Item]], ...] = (
+        ("protected", protected),
+        ("past", past),
+        ("new", new),
+    )
+    items = [item for _, part in parts for item in part]
+    total = 2 * len(items)
+
+    def ask(adapter: str | None, done_before: int) -> Callable[..., list[str]]:
+        return lambda conversations: policy.answers(
+            conversations,
+            adapter=adapter,
+            max_new_tokens=plan.max_new_tokens,
+            report=lambda done, _: report(done_before + done, total),
+        )
+
+    before = score(ask(incumbent, 0), items).results
+    after = score(ask("candidate", len(items)), items).results
+    pairs: list[Paired] = []
+    start = 0
+    for kind, part in parts:
+        end = start + len(part)
+        pairs += pair(
+            part, Scores(results=before[start:end]), Scores(results=after[start:end]), kind
+        )
+        start = end
+    # Nobody asked for a change where the incumbent already says what is wanted.
+    untouched = [
+        each
+        for each in pairs
+        if each.kind == "past" and agrees(each.incumbent_answer, each.expected)
+    ][:DRIFT_PROMPTS]
+    messages = {item.id: item.messages for item in past}
+    kl = policy.drift(
+        [messages[each.item_id] for each in untouched],
+        [each.incumbent_answer for each in untouched],
+        new="candidate",
+        old=incumbent,
+    )
+    evidence = Evidence(
+        pairs=tuple(pairs),
+        kl_nats=tuple(kl),
+        untouched_lengths=tuple(
+            (len(each.incumbent_answer), len(each.candidate_answer)) for each in untouched
+        ),
+        new_lengths=tuple(
+            (len(each.expected), len(each.candidate_answer)) for each in pairs if each.kind == "new"
+        ),
+    )
+    return verdict(evidence, plan)
+
+
+def _past_item(old: Old) -> Item:
+    return Item(
+        id=old.id,
+        suite=PAST,
+        messages=old.messages,
+        expected=old.target,
+        cluster=old.cluster,
+        protected=False,
+    )
+
+
+def _new_item(word: Word) -> Item:
+    return Item(
+        id=word.feedback_id,
+        suite=NEW,
+        messages=tuple(Message(role=m["role"], content=m["content"]) for m in word.messages),
+        expected=word.correction or word.answer,
+        cluster=word.person_id,
+        protected=False,
+    )

@@ -1,0 +1,141 @@
+"""The tables of what the model learned. Rules live in constraints, with the reason beside them.
+
+Times are Unix seconds.
+"""
+
+from typing import Any, Literal
+
+from sqlalchemy import JSON, CheckConstraint, Index, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from feedback.settings import PROJECT
+
+RoundState = Literal["open", "promoted", "refused", "abstained", "failed", "cancelled"]
+AdapterState = Literal["candidate", "canary", "live", "retired", "rejected"]
+
+
+class Round(SQLModel, table=True):
+    """One attempt to learn: its frozen plan, where it stands, and how it was judged."""
+
+    __table_args__ = (
+        # One open round per project: `open_slot` holds the project while the round is open and is
+        # NULL after, and NULLs never collide.
+        UniqueConstraint("open_slot", name="uq_round_open"),
+        CheckConstraint("(state = 'open') = (open_slot IS NOT NULL)", name="ck_round_open"),
+        Index("ix_round_created", "project_id", "created_at"),
+    )
+
+    id: str = Field(primary_key=True)
+    project_id: str = PROJECT
+    state: str = "open"
+    open_slot: str | None = PROJECT
+    stage: str = "queued"
+    progress: float = 0.0
+    trigger: str
+    plan: dict[str, Any] = Field(sa_type=JSON)
+    incumbent_id: str | None = None
+    candidate_id: str | None = None
+    snapshot_sha256: str | None = None
+    counts: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    report: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    message: str = ""
+    attempts: int = 0
+    cancel_requested: bool = False
+    created_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+class RoundEvent(SQLModel, table=True):
+    """One line of a round's progress, in order."""
+
+    __table_args__ = (Index("ix_round_event", "round_id", "id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: str = PROJECT
+    round_id: str = Field(foreign_key="round.id")
+    stage: str
+    progress: float
+    message: str
+    data: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    at: float
+
+
+class Lease(SQLModel, table=True):
+    """Who may act on something. The fence grows with every holder, so a late one is recognised."""
+
+    name: str = Field(primary_key=True)
+    project_id: str = Field(default=PROJECT, primary_key=True)
+    holder: str
+    fence: int
+    expires_at: float
+
+
+class Adapter(SQLModel, table=True):
+    """One learned version; its folder is named by the digest of its manifest."""
+
+    __table_args__ = (
+        UniqueConstraint("project_id", "digest", name="uq_adapter_digest"),
+        CheckConstraint(
+            "state IN ('candidate', 'canary', 'live', 'retired', 'rejected')",
+            name="ck_adapter_state",
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    project_id: str = PROJECT
+    state: str = "candidate"
+    parent_id: str | None = Field(default=None, foreign_key="adapter.id")
+    round_id: str | None = Field(default=None, foreign_key="round.id")
+    digest: str
+    base_model: str
+    base_hash: str
+    created_at: float
+
+
+class Deployment(SQLModel, table=True):
+    """Which adapter answers whom; the row with the highest generation is in force."""
+
+    __table_args__ = (
+        # Two people promoting at once: the second sees a conflict, not a lost update.
+        UniqueConstraint("project_id", "generation", name="uq_deployment_generation"),
+    )
+
+    id: str = Field(primary_key=True)
+    project_id: str = PROJECT
+    generation: int
+    live_id: str | None = Field(default=None, foreign_key="adapter.id")
+    canary_id: str | None = Field(default=None, foreign_key="adapter.id")
+    canary_share: float = 0.0
+    reason: str
+    actor: str
+    created_at: float
+
+
+class PastExample(SQLModel, table=True):
+    """A demonstration that a promoted round learned, for replay or for judging later rounds.
+
+    It counts while its round is in the live adapter's line of descent and the round that retired
+    it, if any, is not.
+    """
+
+    __table_args__ = (Index("ix_past_round", "project_id", "round_id"),)
+
+    id: str = Field(primary_key=True)
+    project_id: str = PROJECT
+    round_id: str = Field(foreign_key="round.id")
+    split: str
+    messages: list[dict[str, Any]] = Field(sa_type=JSON)
+    target: str
+    feedback_ids: list[str] = Field(sa_type=JSON)
+    cluster: str
+    created_at: float
+
+
+class Retirement(SQLModel, table=True):
+    """A past example that a later round's reviewed correction replaced."""
+
+    past_id: str = Field(primary_key=True)
+    round_id: str = Field(primary_key=True, foreign_key="round.id")
+    project_id: str = PROJECT
+    new_target: str

@@ -1,0 +1,139 @@
+"""What a judged round leaves behind, in one transaction: deployment, memory, receipts. No torch.
+
+A promoted round's demonstrations become past examples. A refused round's feedback goes to review,
+lest it spoil every later round; an abstained round's waits for the next.
+"""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import Session
+
+from feedback import harvest
+from feedback.harvest import Fate
+from feedback.ids import new_id
+from trainer import registry
+from trainer.gate import GateReport
+from trainer.material import Gathered, Sorted
+from trainer.models import Adapter, PastExample, Retirement, Round, RoundState
+from trainer.settings import Plan
+
+
+def counts(gathered: Gathered, sorted_: Sorted) -> dict[str, Any]:
+    """Return the numbers of the funnel: collected, used, held out, left out."""
+    return {
+        "feedback": len(gathered.words),
+        "used": len(sorted_.roles),
+        "held_out": len(sorted_.held_out),
+        "contradicted": len(sorted_.contradicted),
+        "conflicts": [
+            {"item": item_id, "feedback": feedback_id} for item_id, feedback_id in sorted_.conflicts
+        ],
+        "retired": len(sorted_.retired),
+        "examples": dict(Counter(f"{row.source} {row.kind}" for row in sorted_.training)),
+    }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judged round: what it made, what it worked with, and what the gate said."""
+
+    row: Round
+    plan: Plan
+    candidate: Adapter
+    sorted: Sorted
+    report: GateReport
+
+    @property
+    def state(self) -> RoundState:
+        """The state in which the round ends."""
+        if self.report.outcome == "promote" or self.plan.gate == "report-only":
+            return "promoted"
+        return "refused" if self.report.outcome == "refuse" else "abstained"
+
+
+def apply(session: Session, verdict: Verdict) -> RoundState:
+    """Write the verdict and everything that follows from it. The caller guards and commits.
+
+    Returns:
+        The state in which the round ended.
+    """
+    row, candidate, state = verdict.row, verdict.candidate, verdict.state
+    candidate.state = "candidate" if state == "promoted" else "rejected"
+    session.add(candidate)
+    session.flush()
+    if state == "promoted":
+        registry.promote(
+            session,
+            candidate.id,
+            actor=f"round {row.id}",
+            reason=verdict.report.summary,
+            canary_share=verdict.plan.canary_share,
+        )
+        _remember(session, row, verdict.sorted)
+    harvest.finish(session, row.id, _fates(verdict))
+    row.candidate_id = candidate.id
+    row.report = verdict.report.to_json()
+    row.state, row.open_slot = state, None
+    row.message = verdict.report.summary
+    row.progress = 1.0
+    row.ended_at = time.time()
+    session.add(row)
+    return state
+
+
+def _fates(verdict: Verdict) -> dict[str, Fate]:
+    round_id, adapter_id = verdict.row.id, verdict.candidate.id
+    refused = Fate("review", f"The gate refused round {round_id}; a reviewer looks again.")
+    unsure = Fate("waiting", f"Round {round_id} could not tell yet; waits for more.")
+    fates: dict[str, Fate] = {}
+    for feedback_id, role in verdict.sorted.roles.items():
+        learned = Fate("used", f"Adapter {adapter_id} learned it as {role}.", adapter_id, role)
+        fates[feedback_id] = {"promoted": learned, "refused": refused}.get(verdict.state, unsure)
+    judged = Fate("held_out", f"It judged adapter {adapter_id}.", adapter_id, "gate")
+    for word in verdict.sorted.held_out:
+        fates[word.feedback_id] = {"promoted": judged, "refused": refused}.get(
+            verdict.state, unsure
+        )
+    for feedback_id, other_id in verdict.sorted.contradicted.items():
+        fates[feedback_id] = Fate(
+            "refused", f"A reviewed correction ({other_id}) says that this answer was wrong."
+        )
+    return fates
+
+
+def _remember(session: Session, row: Round, sorted_: Sorted) -> None:
+    now = time.time()
+    for example in sorted_.training:
+        if example.source == "new" and example.kind == "demonstration":
+            session.add(
+                PastExample(
+                    id=new_id("pst"),
+                    round_id=row.id,
+                    split="train",
+                    messages=[{**message} for message in example.messages],
+                    target=example.target,
+                    feedback_ids=list(example.feedback_ids),
+                    cluster=example.cluster,
+                    created_at=now,
+                )
+            )
+    for word in sorted_.held_out:
+        session.add(
+            PastExample(
+                id=new_id("pst"),
+                round_id=row.id,
+                split="judge",
+                messages=[{**message} for message in word.messages],
+                target=word.correction or word.answer,
+                feedback_ids=[word.feedback_id],
+                cluster=word.person_id,
+                created_at=now,
+            )
+        )
+    for old_id, word in sorted_.retired.items():
+        session.add(
+            Retirement(past_id=old_id, round_id=row.id, new_target=word.correction or word.answer)
+        )

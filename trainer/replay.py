@@ -1,0 +1,119 @@
+"""Old material beside the new, so that learning one thing does not cost another. Pure, seeded.
+
+Rehearsal is the plainest cure for catastrophic forgetting (Robins, 1995, "Catastrophic forgetting,
+rehearsal and pseudorehearsal"). What a reviewed correction replaces is taken out first: replaying
+an answer that is no longer true would teach it again.
+"""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from feedback.harvest import Word
+from feedback.words import content_words, normalised
+from trainer.examples import Example, Message, overrules
+
+PAST_TO_GENERAL = 2
+"""Two parts past feedback to one part general material, where there is enough of both."""
+
+
+@dataclass(frozen=True)
+class Old:
+    """One thing that the model is known to answer rightly.
+
+    Attributes:
+        id: names it across rounds.
+        messages: the conversation before the answer.
+        target: the right answer.
+        cluster: items of one cluster are not independent.
+        origin: ``past`` feedback or ``general`` material.
+        feedback_ids: for past feedback, where it came from.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    target: str
+    cluster: str
+    origin: str
+    feedback_ids: tuple[str, ...] = ()
+
+
+def retired(olds: Sequence[Old], reviewed: Sequence[Word]) -> dict[str, Word]:
+    """Return the ids of old material that a reviewed correction replaces, each with that one.
+
+    The same question with another answer is replaced too, whatever the wording.
+    """
+    corrections = [word for word in reviewed if word.correction is not None]
+    by_question = {normalised(word.messages[-1]["content"]): word for word in corrections}
+    by_subject: dict[str, list[Word]] = {}
+    seen = set()
+    for word in corrections:
+        if word.correction in seen:
+            continue  # people who agree are looked at once
+        seen.add(word.correction)
+        shared = content_words(word.messages[-1]["content"]) & content_words(word.correction or "")
+        for subject in shared:
+            by_subject.setdefault(subject, []).append(word)
+    found = {}
+    for old in olds:
+        same = by_question.get(normalised(old.messages[-1]["content"]))
+        if same and normalised(same.correction or "") != normalised(old.target):
+            found[old.id] = same
+            continue
+        near = {
+            id(word): word
+            for subject in content_words(old.target)
+            for word in by_subject.get(subject, ())
+        }
+        for word in near.values():
+            if overrules(word.messages, word.correction or "", old.target):
+                found[old.id] = word
+                break
+    return found
+
+
+def mix(new: Sequence[Example], olds: Sequence[Old], *, share: float, seed: int) -> list[Example]:
+    """Return the new examples with old material beside them, shuffled.
+
+    Args:
+        new: this round's examples.
+        olds: what may be replayed.
+        share: old examples among all, 0 for none. More than there is cannot be taken; nothing is
+            taken twice.
+        seed: makes the draw and the order reproducible.
+
+    Returns:
+        Every new example once, and ``len(new) * share / (1 - share)`` old ones where there are
+        so many.
+    """
+    draw = random.Random(seed)
+    wanted = round(len(new) * share / (1 - share))
+    past = [old for old in olds if old.origin == "past"]
+    general = [old for old in olds if old.origin == "general"]
+    from_past = min(len(past), wanted * PAST_TO_GENERAL // (PAST_TO_GENERAL + 1))
+    from_general = min(len(general), wanted - from_past)
+    from_past = min(len(past), wanted - from_general)
+    chosen = draw.sample(past, from_past) + draw.sample(general, from_general)
+    mixed = [*new, *(_replayed(old) for old in chosen)]
+    draw.shuffle(mixed)
+    return mixed
+
+
+def for_judging(old_id: str, *, share: float) -> bool:
+    """Whether an old item is kept for the gate; the same answer in every round.
+
+    What is replayed cannot also judge, or the gate would measure memory and not retention.
+    """
+    return int(hashlib.sha256(old_id.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF < share
+
+
+def _replayed(old: Old) -> Example:
+    example = Example(
+        kind="demonstration",
+        messages=old.messages,
+        target=old.target,
+        feedback_ids=old.feedback_ids,
+        cluster=old.cluster,
+    )
+    return replace(example, source="past" if old.origin == "past" else "general")
