@@ -25,6 +25,8 @@ from trainer.replay import Old
 from trainer.settings import Plan
 from trainer.suites import Item
 
+SUITE = Path("suites") / "protected.jsonl"
+"""Where a shop keeps what it protects, within the data folder."""
 GENERAL_JUDGING_SHARE = 0.4
 """Share of the general material that judges instead of being replayed."""
 SELF_SYNTHESISED = 400
@@ -67,7 +69,7 @@ class Sorted:
     contradicted: dict[str, str] = field(default_factory=dict)
 
 
-def gather(session: Session, round_: Round, plan: Plan) -> Gathered:
+def gather(session: Session, round_: Round, plan: Plan, data_dir: Path) -> Gathered:
     """Read what a round works with. Writes nothing.
 
     Raises:
@@ -82,7 +84,7 @@ def gather(session: Session, round_: Round, plan: Plan) -> Gathered:
         past=tuple(old for split, old in past if split == "train"),
         past_for_judging=tuple(old for split, old in past if split == "judge"),
         general=tuple(old for old in general if old.id not in gone),
-        protected=tuple(protected_items(plan)),
+        protected=tuple(protected_items(plan, data_dir)),
     )
 
 
@@ -155,21 +157,25 @@ def general_material(plan: Plan) -> list[Old]:
             id=str(row["id"]),
             messages=_messages(row["messages"]),
             target=str(row["target"]),
-            cluster=str(row.get("key") or row["id"]),
+            cluster=str(row["id"]),  # facts are enumerated; what is sampled is the question
             origin="general",
         )
         for row in rows
     ]
 
 
-def protected_items(plan: Plan) -> list[Item]:
+def protected_items(plan: Plan, data_dir: Path) -> list[Item]:
     """Return the items that no round may break.
+
+    The setting names their file; else ``suites/protected.jsonl`` in the data folder, where there
+    is one; else the starter model brings its own.
 
     Raises:
         Invalid: the file is missing or a line of it is faulty; names the line.
     """
-    if plan.protected_file is not None:
-        return suites.load(Path(plan.protected_file))
+    kept = data_dir / SUITE
+    if plan.protected_file is not None or kept.exists():
+        return suites.load(Path(plan.protected_file) if plan.protected_file else kept)
     if plan.base_model != "starter":
         return []
     from trainer.starter.pool import protected_suite

@@ -219,7 +219,7 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         row = get(session, running.round_id)
         plan = Plan.model_validate(row.plan)
         incumbent = registry.get(session, row.incumbent_id) if row.incumbent_id else None
-        gathered = material.gather(session, row, plan)
+        gathered = material.gather(session, row, plan, settings.data_dir)
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
     job = _Job(settings, running, row, plan, resolve(plan.base_model), parent)
 

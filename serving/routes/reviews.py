@@ -42,7 +42,7 @@ def queue(
         rows, more = review.queue(
             session, status=status, kind=kind, adapter=adapter, after=after, limit=limit
         )
-    protected = material.protected_items(parts.settings.trainer)
+    protected = material.protected_items(parts.settings.trainer, parts.settings.feedback.data_dir)
     data = [
         wire.waiting(
             row,

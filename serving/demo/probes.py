@@ -1,0 +1,66 @@
+"""What the demo measures: the same held-out questions, asked over HTTP before and after.
+
+Nobody in the demo uses these phrasings, and none is in the starter's training material.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from serving.demo.people import Crowd
+from trainer.starter.world import World, is_polite
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One held-out question about one fact."""
+
+    key: str
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The answers to every probe, by one adapter."""
+
+    adapter: str
+    answers: dict[Probe, str]
+
+    def right(self, world: World, keys: Sequence[str]) -> float:
+        """Share of answers about these facts that are true in this world, 0 to 1."""
+        wanted = set(keys)
+        marks = [
+            world.is_right(probe.key, answer)
+            for probe, answer in self.answers.items()
+            if probe.key in wanted
+        ]
+        return sum(marks) / len(marks)
+
+    def polite(self) -> float:
+        """Share of all answers that are polite, 0 to 1."""
+        return sum(map(is_polite, self.answers.values())) / len(self.answers)
+
+
+def probes(world: World, changing: Sequence[str]) -> list[Probe]:
+    """Return held-out questions: all phrasings of what will change, two of everything else."""
+    return [
+        Probe(key, text)
+        for key in world.keys
+        for text in world.phrasings(key, held_out=True)[: None if key in changing else 2]
+    ]
+
+
+async def measure(crowd: Crowd, asked: Sequence[Probe]) -> Measured:
+    """Ask every probe; the answers are not logged, so nobody can learn from them.
+
+    Raises:
+        RuntimeError: the adapter changed while measuring, so the figures would mean nothing.
+    """
+    replies = await asyncio.gather(
+        *(crowd.say(probe.prompt, user="probe", store=False) for probe in asked)
+    )
+    adapters = {adapter for _, _, adapter in replies}
+    if len(adapters) != 1:
+        raise RuntimeError(f"several adapters answered one measurement: {sorted(adapters)}")
+    answers = {probe: text for probe, (_, text, _) in zip(asked, replies, strict=True)}
+    return Measured(adapters.pop(), answers)

@@ -1,0 +1,133 @@
+"""A random tiny Llama with a chat template, and random adapters for it.
+
+Random weights know nothing, and that is enough: what an engine must keep is who computes what.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+CONTEXT_TOKENS = 256
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+_SENTENCES = [
+    "The shop opens at nine and closes at six.",
+    "Parcels arrive within three days; returns are free for a month.",
+    "A teapot costs twelve, a kettle thirty, and tea is cheaper by the box.",
+    "Größe, Crème brûlée, naïve café, 東京, 😀 and 🫖 are words too.",
+]
+
+
+def build_base(
+    folder: Path,
+    *,
+    hidden: int = 64,
+    layers: int = 2,
+    context_tokens: int = CONTEXT_TOKENS,
+    words: int | None = None,
+) -> Path:
+    """Write a random Llama with grouped keys, its tokenizer and chat template.
+
+    Args:
+        words: rows of the embedding; by default as many as the tokenizer has tokens.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=360, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(_SENTENCES, trainer)
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|pad|>"
+    )
+    wrapped.chat_template = TEMPLATE
+    wrapped.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=words or len(wrapped),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=context_tokens,
+        initializer_range=1.6 / hidden**0.5,
+        bos_token_id=None,
+        eos_token_id=wrapped.eos_token_id,
+        pad_token_id=wrapped.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def build_adapter(base: Path, folder: Path, seed: int, rank: int = 4) -> Path:
+    """Write a PEFT folder whose weights are random, B included, so that it changes answers."""
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        target_modules="all-linear",
+        init_lora_weights=False,
+        task_type="CAUSAL_LM",
+    )
+    with _quiet():
+        get_peft_model(model, config).save_pretrained(folder)
+    return folder
+
+
+def alone(base: Path, adapter: Path | None, prompt: tuple[int, ...], tokens: int) -> list[int]:
+    """What transformers and PEFT answer when nobody else is there: greedy, the end token included."""
+    model = _reference(base, adapter)
+    ids = torch.tensor([prompt])
+    with torch.inference_mode():
+        made = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=tokens,
+            do_sample=False,
+        )
+    return [int(token) for token in made[0, len(prompt) :]]
+
+
+def rewrite_config(folder: Path, **changes: object) -> None:
+    """Change entries of an adapter's config in place."""
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@cache
+def _reference(base: Path, adapter: Path | None) -> Any:
+    torch.set_num_threads(1)  # per thread: the two cores are shared with the engine's
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+    if adapter is None:
+        return model
+    with _quiet():
+        return PeftModel.from_pretrained(model, adapter).eval()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """PEFT still reads a property that transformers has deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield

@@ -1,0 +1,116 @@
+"""Where the base model lies, what identifies it, and how many threads may work on it.
+
+Shared by everything that loads it, trainer and engine alike. Knows nothing of torch, of adapters or
+of what the model is used for.
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from feedback.errors import Invalid
+
+STARTER = "starter"
+"""The name of the tiny model that comes with Heed."""
+
+_PARTS = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.json",
+    "chat_template.jinja",
+)
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_BLOCK_BYTES = 1 << 20
+
+
+def resolve(base_model: str) -> Path:
+    """Find the folder of a base model, fetching it where it is named by a hub id.
+
+    Args:
+        base_model: ``starter``, a folder, or a hub id such as ``owner/name``.
+
+    Raises:
+        Invalid: there is no such folder, or the hub id cannot be had (``HF_HUB_OFFLINE`` is
+            honoured); says what was tried.
+    """
+    if base_model == STARTER:
+        return _starter()
+    folder = Path(base_model).expanduser()
+    if folder.is_dir():
+        return folder
+    if not _HUB_ID.fullmatch(base_model) or folder.exists():
+        raise Invalid(
+            f"The base model {base_model!r} is neither 'starter', nor a folder that exists "
+            f"(looked at {folder.absolute()}), nor a hub id of the form owner/name. Set base_model "
+            "to one of these.",
+            param="base_model",
+        )
+    return _from_hub(base_model)
+
+
+def base_hash(folder: Path) -> str:
+    """SHA-256 (hex) over the names and contents of weights, configs, tokenizer and template.
+
+    Args:
+        folder: where the base model lies. Read in blocks; a large model takes seconds.
+    """
+    whole = hashlib.sha256()
+    names = {file.name for part in _PARTS for file in folder.glob(part) if file.is_file()}
+    for name in sorted(names):
+        content = hashlib.sha256()
+        with (folder / name).open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                content.update(block)
+        # The digest has a fixed width, so that no two lists of files spell the same bytes.
+        whole.update(name.encode() + b"\0" + content.digest())
+    return whole.hexdigest()
+
+
+def threads(requested: int | None) -> int:
+    """CPU threads to compute with: as many as requested, else the cores this process may use."""
+    if requested is not None:
+        return max(1, requested)
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def _starter() -> Path:
+    from trainer.starter.model import path
+
+    try:
+        return path()
+    except FileNotFoundError as error:
+        raise Invalid(
+            f"The starter model did not come with this installation: {error}. Reinstall Heed, or "
+            "set base_model to a folder or a hub id.",
+            param="base_model",
+        ) from error
+
+
+def _from_hub(hub_id: str) -> Path:
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=list(_PARTS)))
+    # OSError covers both a failed connection and files that were never fetched before.
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
+        why = str(error).splitlines()[0] if str(error) else "no detail"
+        offline = " HF_HUB_OFFLINE is set, so only what was fetched before can be used."
+        raise Invalid(
+            f"The base model {hub_id!r} is no folder here and could not be had from the hub "
+            f"({type(error).__name__}: {why}).{offline if constants.HF_HUB_OFFLINE else ''} Fetch "
+            f"it once with `hf download {hub_id}`, or set base_model to a folder that holds it.",
+            param="base_model",
+        ) from error

@@ -1,0 +1,100 @@
+"""Evidence: what the gate judges, two models' answers to the same questions side by side.
+
+Knows no statistics and no verdict.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from feedback.errors import Invalid
+from trainer.evaluate import Scores
+from trainer.suites import Item
+
+Kind = Literal["protected", "past", "new"]
+"""What a suite stands for: what must never break, what was learned earlier, what is to be learned.
+"""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One item, as the incumbent and the candidate answered it.
+
+    Attributes:
+        item_id: names the item within its suite.
+        suite: the suite that it counts for.
+        cluster: items that stand or fall together share it: a person, a fact in five phrasings.
+        incumbent_right: whether the incumbent's answer passed.
+        candidate_right: whether the candidate's did.
+        kind: what the suite stands for.
+        prompt: the question, for whoever reads the report.
+        incumbent_answer: what the incumbent said.
+        candidate_answer: what the candidate said.
+        expected: what a good answer is.
+        margin_points: how far the suite may fall, in points, where not as the plan says; the
+            strictest of a suite's items counts.
+    """
+
+    item_id: str
+    suite: str
+    cluster: str
+    incumbent_right: bool
+    candidate_right: bool
+    kind: Kind = "protected"
+    prompt: str = ""
+    incumbent_answer: str = ""
+    candidate_answer: str = ""
+    expected: str = ""
+    margin_points: float | None = None
+
+    @property
+    def change(self) -> int:
+        """+1 where the candidate gained the item, −1 where it lost it, 0 where both are alike."""
+        return int(self.candidate_right) - int(self.incumbent_right)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that a round's verdict rests on.
+
+    Attributes:
+        pairs: every item that both models answered.
+        kl_nats: drift in nats per token, for each prompt whose answer nobody asked to change.
+        untouched_lengths: (incumbent's, candidate's) answer length for each of those prompts.
+        new_lengths: (correction's, candidate's answer's) length for each held-out correction.
+
+    Lengths may be in tokens or characters, the same within a list.
+    """
+
+    pairs: tuple[Paired, ...] = ()
+    kl_nats: tuple[float, ...] = ()
+    untouched_lengths: tuple[tuple[int, int], ...] = ()
+    new_lengths: tuple[tuple[int, int], ...] = ()
+
+
+def pair(items: Sequence[Item], incumbent: Scores, candidate: Scores, kind: Kind) -> list[Paired]:
+    """Put two models' answers to the same items side by side.
+
+    Raises:
+        Invalid: one of the scores is not of these items, in this order.
+    """
+    asked = [item.id for item in items]
+    for name, scores in (("incumbent", incumbent), ("candidate", candidate)):
+        if [result.item_id for result in scores.results] != asked:
+            raise Invalid(f"The {name}'s scores are of other items; score both on the same list.")
+    return [
+        Paired(
+            item_id=item.id,
+            suite=item.suite,
+            cluster=item.cluster,
+            incumbent_right=before.right,
+            candidate_right=after.right,
+            kind=kind,
+            prompt=item.messages[-1]["content"],
+            incumbent_answer=before.answer,
+            candidate_answer=after.answer,
+            expected=item.expected,
+            margin_points=item.margin_points,
+        )
+        for item, before, after in zip(items, incumbent.results, candidate.results, strict=True)
+    ]

@@ -1,0 +1,235 @@
+"""The gate's statistics: how far two models' accuracies on the same items may truly differ.
+
+Knows arrays of counts only: no suite, no plan, no verdict. Differences are shares (0.02 is two
+points), candidate minus incumbent. Every bound is one-sided at 95%.
+"""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import betaincinv, ndtr, ndtri, stdtrit
+from scipy.stats import binom
+
+ALPHA = 0.05
+POWER = 0.8
+RESAMPLES = 5_000
+FEW = 10
+"""With fewer discordant clusters, resampling them says too little of those that were not drawn."""
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A paired difference in accuracy and its one-sided 95% bounds.
+
+    Attributes:
+        estimate: candidate minus incumbent, as a share of the items.
+        lower: 95% confident that the difference is above this.
+        upper: 95% confident that the difference is below this.
+        items: how many items were compared.
+        clusters: how many independent groups they form.
+        lost: items that only the incumbent got right.
+        gained: items that only the candidate got right.
+        design_effect: how many items carry the information of one independent item, ≥1.
+    """
+
+    estimate: float
+    lower: float
+    upper: float
+    items: int
+    clusters: int
+    lost: int
+    gained: int
+    design_effect: float
+
+    @property
+    def discordant(self) -> int:
+        """Items on which the two disagree."""
+        return self.lost + self.gained
+
+
+def paired_difference(
+    changes: Sequence[int], clusters: Sequence[Hashable], *, seed: int = 0
+) -> Interval:
+    """Bounds the difference in accuracy of two models that answered the same items.
+
+    Items of one cluster (one person, one fact in five phrasings) are not independent, so the
+    cluster is what is resampled or counted. With ten or more discordant clusters, and ten or
+    more outside the commonest outcome: the cluster bootstrap, BCa. With fewer it would have
+    almost no width: an exact or score bound on counts of clusters.
+
+    Args:
+        changes: per item +1 (the candidate gained it), −1 (lost it) or 0 (both alike).
+        clusters: per item the group that it belongs to.
+        seed: of the resampling; the order of the items does not matter.
+
+    Raises:
+        ValueError: there are no items, or the two sequences differ in length.
+    """
+    if not changes or len(changes) != len(clusters):
+        raise ValueError("paired_difference needs one change and one cluster for every item.")
+    change = np.asarray(changes, dtype=np.int64)
+    groups = {name: index for index, name in enumerate(dict.fromkeys(clusters))}
+    member = np.asarray([groups[name] for name in clusters], dtype=np.int64)
+    sizes: Counts = np.bincount(member)
+    net: Counts = np.bincount(member[change > 0], minlength=len(sizes)) - np.bincount(
+        member[change < 0], minlength=len(sizes)
+    )
+
+    if _few(net):
+        lower = few_discordant_bound(net, sizes)
+        upper = -few_discordant_bound(-net, sizes)
+        design_effect = float((sizes**2).sum() / sizes.sum())
+    else:
+        lower, upper = bootstrap_bounds(net, sizes, seed=seed)
+        design_effect = _design_effect(change, net, sizes)
+    return Interval(
+        estimate=float(change.mean()),
+        lower=lower,
+        upper=upper,
+        items=len(change),
+        clusters=len(sizes),
+        lost=int((change < 0).sum()),
+        gained=int((change > 0).sum()),
+        design_effect=design_effect,
+    )
+
+
+def bootstrap_bounds(net: Counts, sizes: Counts, *, seed: int = 0) -> tuple[float, float]:
+    """One-sided 95% bounds of Σnet / Σsizes when whole clusters are resampled.
+
+    Bias-corrected and accelerated (Efron 1987, "Better bootstrap confidence intervals"), since
+    rare losses are skewed, with normal quantiles widened to t's so that few clusters do not pass
+    for many (Hesterberg 2015, "What teachers should know about the bootstrap", expanded
+    percentiles).
+
+    Args:
+        net: per cluster, items gained minus items lost.
+        sizes: per cluster, its items.
+        seed: of the resampling.
+    """
+    # Clusters with the same (net, size) are interchangeable: drawing how often each kind occurs
+    # is the same bootstrap, with three columns instead of thousands.
+    kinds, counts = np.unique(np.stack([net, sizes], axis=1), axis=0, return_counts=True)
+    total = len(net)
+    draws = np.random.default_rng(seed).multinomial(total, counts / total, size=RESAMPLES)
+    resampled = np.sort((draws @ kinds[:, 0]) / (draws @ kinds[:, 1]))
+    estimate = net.sum() / sizes.sum()
+
+    # Half of the ties: the statistic is discrete.
+    below = np.mean(resampled < estimate) + np.mean(resampled == estimate) / 2
+    bias = ndtri(np.clip(below, 1 / RESAMPLES, 1 - 1 / RESAMPLES))
+    without = (net.sum() - kinds[:, 0]) / (sizes.sum() - kinds[:, 1])
+    influence = np.average(without, weights=counts) - without
+    spread = (counts * influence**2).sum() ** 1.5
+    acceleration = (counts * influence**3).sum() / (6 * spread) if spread else 0.0
+
+    reach = math.sqrt(total / (total - 1)) * stdtrit(total - 1, 1 - ALPHA)
+    shifted = bias + np.array([-reach, reach])
+    levels = ndtr(bias + shifted / (1 - acceleration * shifted))
+    lower, upper = np.quantile(resampled, levels)
+    return float(lower), float(upper)
+
+
+def few_discordant_bound(net: Counts, sizes: Counts) -> float:
+    """Lower 95% bound of the difference where few clusters differ. Negate for the upper one.
+
+    A cluster that lost net counts as one loss, however little of it was lost. Without gains the
+    bound is exact: Clopper & Pearson (1934) on the loss probability. With gains it is the score
+    bound for paired proportions (Tango 1998); it excludes zero only where the exact sign test
+    (McNemar 1947, conditional form) does. Clusters of unequal size count as Kish's effective
+    number of equal ones (Korn & Graubard 1998), and gains only for the share they truly won.
+
+    Args:
+        net: per cluster, items gained minus items lost.
+        sizes: per cluster, its items.
+    """
+    items = int(sizes.sum())
+    units = items**2 / float((sizes**2).sum())
+    lost, gained = int((net < 0).sum()), int((net > 0).sum())
+    losses = min(units, max(lost, units * -float(net[net < 0].sum()) / items))
+    gains = min(gained, units * float(net[net > 0].sum()) / items)
+    if not gained:
+        return -clopper_pearson_upper(losses, units)
+    bound = tango_lower(gains, losses, units)
+    return bound if sign_test(gained, lost) < ALPHA else min(bound, 0.0)
+
+
+def clopper_pearson_upper(count: float, total: float) -> float:
+    """Upper 95% bound of a proportion (Clopper & Pearson 1934); counts may be effective ones."""
+    return 1.0 if count >= total else float(betaincinv(count + 1, total - count, 1 - ALPHA))
+
+
+def tango_lower(gains: float, losses: float, total: float) -> float:
+    """Lower 95% bound of (gains − losses) / total for paired proportions.
+
+    Inverts the score test with its constrained estimate: Tango (1998), "Equivalence test and
+    confidence interval for the difference in proportions for the paired-sample design".
+    """
+    estimate = (gains - losses) / total
+    quantile = float(ndtri(1 - ALPHA))
+
+    def excess(delta: float) -> float:
+        linear = -gains - losses + (2 * total - gains + losses) * delta
+        constant = -losses * delta * (1 - delta)
+        root = math.sqrt(max(linear**2 - 8 * total * constant, 0.0))
+        nuisance = max((root - linear) / (4 * total), 0.0)
+        variance = total * (2 * nuisance + delta * (1 - delta))
+        return total * (estimate - delta) - quantile * math.sqrt(max(variance, 0.0))
+
+    # At ±1 itself the variance vanishes and the equation holds for no reason.
+    if excess(-1 + 1e-12) <= 0:
+        return -1.0
+    return float(brentq(excess, -1 + 1e-12, min(estimate, 1 - 1e-12)))
+
+
+def sign_test(gained: int, lost: int) -> float:
+    """Chance of so many gains among the discordant if each could as well have been a loss.
+
+    The exact, one-sided, conditional form of McNemar's test (McNemar 1947).
+    """
+    return float(binom.sf(gained - 1, gained + lost, 0.5))
+
+
+def items_for_power(*, discordance: float, effect: float, margin: float = 0.0) -> int:
+    """Independent items with which the lower 95% bound clears −margin four times in five.
+
+    Normal approximation for paired proportions (Connor 1987; non-inferiority: Nam 1997).
+
+    Args:
+        discordance: share of the items on which the two models disagree.
+        effect: the true difference, candidate minus incumbent, as a share.
+        margin: how far below zero the bound may lie, as a share.
+
+    Raises:
+        ValueError: the effect is not above −margin, so that no number of items is enough.
+    """
+    if effect <= -margin:
+        raise ValueError("No number of items shows a difference that is not there.")
+    quantiles = float(ndtri(1 - ALPHA) + ndtri(POWER))
+    variance = max(discordance, abs(effect)) - effect**2
+    return math.ceil(quantiles**2 * variance / (effect + margin) ** 2)
+
+
+def _few(net: Counts) -> bool:
+    """Whether too few clusters differ for a bootstrap.
+
+    Discordant clusters are counted by Kish's effective number, which is their number where they
+    changed alike: three that lost ten items each weigh more than ten that lost one.
+    """
+    discordant = float(np.abs(net).sum()) ** 2 / max(float((net**2).sum()), 1.0)
+    commonest = max((net < 0).sum(), (net == 0).sum(), (net > 0).sum())
+    return bool(discordant < FEW or len(net) - commonest < FEW)
+
+
+def _design_effect(change: Counts, net: Counts, sizes: Counts) -> float:
+    """Variance of the mean by clusters over the variance as if items were independent."""
+    estimate = change.mean()
+    independent = ((change - estimate) ** 2).sum()
+    clustered = ((net - sizes * estimate) ** 2).sum()
+    return max(1.0, float(clustered / independent)) if independent else 1.0
