@@ -31,10 +31,10 @@ def content_words(text: str) -> frozenset[str]:
 def supersedes(new: str, old: str, *, subject: frozenset[str]) -> bool:
     """Whether `new` says something else than `old` about the same thing.
 
-    True where the two answers are one sentence but for a single stretch of words, that stretch is
-    no part of the subject, and most words are shared: "The lamp costs 49 dollars." and "Of course!
-    The lamp costs 59 dollars." An addition before or after does not matter, since it is manners
-    and not matter.
+    True where the two answers are one sentence but for one stretch of words that follows a word of
+    its own: "The lamp costs 49 dollars." and "Of course! The lamp costs 59 dollars.", and not "The
+    lamp is blue.", which goes apart right after its subject. Words added before or after do not
+    matter, since they are manners and not matter.
 
     Args:
         new: the reviewed answer.
@@ -45,24 +45,21 @@ def supersedes(new: str, old: str, *, subject: frozenset[str]) -> bool:
     edits = [
         edit
         for edit in SequenceMatcher(None, theirs, ours, autojunk=False).get_opcodes()
-        if edit[0] != "equal"
+        if edit[0] != "equal" and not _is_manners(edit, len(theirs), len(ours))
     ]
-    inner = [
-        edit
-        for edit in edits
-        if edit[0] == "replace" or not (_at_edge(edit[1], edit[2], len(theirs)))
-    ]
-    if len(inner) != 1 or not subject:
+    replaced = any(kind == "replace" for kind, *_ in edits)
+    if not replaced or not subject or not subject <= set(theirs):
         return False
-    _, old_start, old_end, new_start, new_end = inner[0]
-    touched = set(theirs[old_start:old_end]) | set(ours[new_start:new_end])
-    shared = sum(
-        size
-        for *_, size in SequenceMatcher(None, theirs, ours, autojunk=False).get_matching_blocks()
-    )
-    smaller = min(len(ours), len(theirs))
-    return not touched & subject and subject <= set(theirs) and shared >= 0.55 * smaller
+    (_, old_start, _, new_start, _), (_, _, old_end, _, new_end) = edits[0], edits[-1]
+    apart = {*theirs[old_start:old_end], *ours[new_start:new_end]}
+    if apart & subject or old_start == 0 or new_start == 0:
+        return False
+    return theirs[old_start - 1] == ours[new_start - 1] and theirs[old_start - 1] not in subject
 
 
-def _at_edge(start: int, end: int, length: int) -> bool:
-    return start == 0 or end == length
+def _is_manners(edit: tuple[str, int, int, int, int], old_length: int, new_length: int) -> bool:
+    """Whether an edit only adds or drops words at the very start or the very end."""
+    kind, old_start, old_end, new_start, new_end = edit
+    at_start = old_start == 0 and new_start == 0
+    at_end = old_end == old_length and new_end == new_length
+    return kind != "replace" and (at_start or at_end)

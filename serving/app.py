@@ -30,6 +30,7 @@ from serving.routing import Router
 from serving.scheduler import Scheduler
 from serving.settings import Role, Settings
 from serving.swap import Swap
+from trainer.base_folder import threads
 
 log = logging.getLogger("heed")
 
@@ -117,7 +118,7 @@ def make_engine(settings: Settings) -> Engine:
 
     return LocalEngine(
         settings.trainer.base_model,
-        threads=settings.serving.threads,
+        threads=settings.serving.threads or max(1, threads(None) // 2),
         max_batch=settings.serving.max_batch,
     )
 

@@ -20,7 +20,12 @@ class ServingSettings(BaseModel):
     engine: Literal["local", "echo"] = Field(
         "local", description="local: the model in this process; echo: repeats people, for tests."
     )
-    threads: int | None = Field(None, gt=0, description="CPU threads of the engine.")
+    threads: int | None = Field(
+        None,
+        gt=0,
+        description="CPU threads of the engine; by default half of the cores, which leaves the "
+        "others to a round.",
+    )
     max_batch: int = Field(32, gt=0, description="Requests answered together at most.")
     max_waiting: int = Field(
         512, gt=0, description="Requests in flight beyond this are told to come back (429)."

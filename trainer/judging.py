@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from feedback.harvest import Word
-from trainer.evaluate import Scores, score
+from trainer.answered import Answered, Conversation
+from trainer.evaluate import Scored, Scores, score
 from trainer.evidence import Evidence, Kind, Paired, pair
 from trainer.examples import Message
 from trainer.gate import GateReport
@@ -53,6 +54,7 @@ def judge(
     plan: Plan,
     *,
     incumbent: str | None,
+    remembered: tuple[Answered, Answered],
     protected: Sequence[Item],
     sorted_: Sorted,
     report: Callable[[int, int], None],
@@ -63,6 +65,7 @@ def judge(
         policy: holds the adapters ``candidate`` and, unless it is the base, `incumbent`.
         plan: margins and limits.
         incumbent: the incumbent's name in the policy; None for the base model.
+        remembered: what incumbent and candidate have answered before.
         protected: the items that no round may break.
         sorted_: what the round kept for judging.
         report: told how many answers are done, of how many.
@@ -77,16 +80,20 @@ def judge(
     items = [item for _, part in parts for item in part]
     total = 2 * len(items)
 
-    def ask(adapter: str | None, done_before: int) -> Callable[..., list[str]]:
-        return lambda conversations: policy.answers(
-            conversations,
-            adapter=adapter,
-            max_new_tokens=plan.max_new_tokens,
-            report=lambda done, _: report(done_before + done, total),
-        )
+    def scored(adapter: str | None, known: Answered, done_before: int) -> tuple[Scored, ...]:
+        def ask(conversations: Sequence[Conversation]) -> list[str]:
+            done_already = done_before + len(items) - len(conversations)
+            return policy.answers(
+                conversations,
+                adapter=adapter,
+                max_new_tokens=plan.max_new_tokens,
+                report=lambda done, _: report(done_already + done, total),
+            )
 
-    before = score(ask(incumbent, 0), items).results
-    after = score(ask("candidate", len(items)), items).results
+        return score(lambda asked: known.answers(asked, ask), items).results
+
+    before = scored(incumbent, remembered[0], 0)
+    after = scored("candidate", remembered[1], len(items))
     pairs: list[Paired] = []
     start = 0
     for kind, part in parts:

@@ -79,16 +79,18 @@ def mix(new: Sequence[Example], olds: Sequence[Old], *, share: float, seed: int)
     Args:
         new: this round's examples.
         olds: what may be replayed.
-        share: old examples among all, 0 for none. More than there is cannot be taken; nothing is
-            taken twice.
+        share: old demonstrations among all of them, 0 for none. More than there is cannot be
+            taken; nothing is taken twice.
         seed: makes the draw and the order reproducible.
 
     Returns:
-        Every new example once, and ``len(new) * share / (1 - share)`` old ones where there are
-        so many.
+        Every new example once, and ``n * share / (1 - share)`` old ones where there are so many;
+        n counts the new demonstrations, or everything new where there is none: preferences and
+        verdicts compare answers within a prompt, which needs no counterweight of its own.
     """
     draw = random.Random(seed)
-    wanted = round(len(new) * share / (1 - share))
+    shown = sum(example.kind == "demonstration" for example in new) or len(new)
+    wanted = round(shown * share / (1 - share))
     past = [old for old in olds if old.origin == "past"]
     general = [old for old in olds if old.origin == "general"]
     from_past = min(len(past), wanted * PAST_TO_GENERAL // (PAST_TO_GENERAL + 1))

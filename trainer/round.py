@@ -25,6 +25,7 @@ from feedback.models import Exchange
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.store import Store
 from trainer import judging, material, outcome, registry, snapshot
+from trainer.answered import Answered
 from trainer.base_folder import base_hash, resolve
 from trainer.gate import GateReport
 from trainer.models import Adapter, Round
@@ -201,12 +202,21 @@ class _Job:
     row: Round
     plan: Plan
     base_folder: Path
+    base_hash: str
     parent: Path | None
 
     @property
     def staging(self) -> Path:
         """Where the adapter is made before it is published."""
         return self.settings.data_dir / "work" / self.row.id
+
+    def remembered(self, adapter_digest: str) -> Answered:
+        """What an adapter on this base has answered in earlier rounds."""
+        return Answered(
+            self.settings.data_dir / "answered",
+            model=f"{self.base_hash} {adapter_digest}",
+            max_new_tokens=self.plan.max_new_tokens,
+        )
 
 
 def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
@@ -221,7 +231,8 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         incumbent = registry.get(session, row.incumbent_id) if row.incumbent_id else None
         gathered = material.gather(session, row, plan, settings.data_dir)
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
-    job = _Job(settings, running, row, plan, resolve(plan.base_model), parent)
+    base_folder = resolve(plan.base_model)
+    job = _Job(settings, running, row, plan, base_folder, base_hash(base_folder), parent)
 
     running.stage("examples", f"{len(gathered.words)} pieces of feedback become examples")
     sorted_ = material.sort(gathered, plan)
@@ -283,7 +294,7 @@ def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
         parent_id=job.row.incumbent_id,
         round_id=job.row.id,
         base_model=job.plan.base_model,
-        base_hash=base_hash(job.base_folder),
+        base_hash=job.base_hash,
     )
 
 
@@ -300,6 +311,10 @@ def _judge(
         policy,
         job.plan,
         incumbent="incumbent" if job.parent is not None else None,
+        remembered=(
+            job.remembered(job.parent.name if job.parent is not None else "base"),
+            job.remembered(candidate.digest),
+        ),
         protected=gathered.protected,
         sorted_=sorted_,
         report=job.running.reporter("Answers compared:"),

@@ -50,7 +50,7 @@ class Plan(BaseModel):
         "material. 0 switches replay off.",
     )
     held_out_share: float = Field(
-        0.15, gt=0, lt=1, description="Share of the people whose feedback judges the round."
+        0.2, gt=0, lt=1, description="Share of the people whose feedback judges the round."
     )
     max_new_tokens: int = Field(48, gt=0, description="Answers in the evaluation end here.")
     general_file: str | None = Field(

@@ -18,6 +18,7 @@ GREETS_SHARE = 0.35
 """Share of people who open with a greeting; the others come straight to the point."""
 MISTAKEN_SHARE = 0.06
 """Share of corrections that are honest mistakes: they name a value that is not true."""
+QUESTIONS_PER_PERSON = 2
 THUMBS_PER_PERSON = 2
 """Nobody votes more often than one account may in a round."""
 
@@ -220,7 +221,9 @@ def questions(
     keys = [key for key in changed for _ in range(per_change)]
     keys += [draw.choice(unchanged) for _ in range(others)]
     draw.shuffle(keys)
-    people = [f"person-{seed}-{number}" for number in range(max(1, len(keys) // 3))]
+    people = [
+        f"person-{seed}-{number}" for number in range(max(1, len(keys) // QUESTIONS_PER_PERSON))
+    ]
     unused: dict[str, list[str]] = {}
     drawn = []
     for index, key in enumerate(keys):
