@@ -3,18 +3,14 @@
 The round's row is the whole interface; memory goes back to the system with the process.
 """
 
-import os
 import sys
 
-# Before torch loads: spinning OpenMP threads starve the server that answers people meanwhile.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+from trainer.hardware import calm_threads
 
 
 def main(arguments: list[str]) -> int:
     """Run a round; 0 where it was promoted, refused or abstained, 1 where it failed."""
+    calm_threads()  # before anything loads torch
     from feedback.errors import HeedError
     from feedback.settings import load_settings
     from feedback.store import Store

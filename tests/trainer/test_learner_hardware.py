@@ -1,0 +1,35 @@
+"""What the learner finds out about the machine before torch loads."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from trainer import hardware
+
+
+def test_takes_the_threads_it_is_told() -> None:
+    assert hardware.threads(3) == 3
+
+
+def test_leaves_busy_cores_to_those_who_use_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text("cpu 100 0 0 100 0 0 0 0 0 0\n")
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    # Between the two looks three of four cores were busy.
+    monkeypatch.setattr(time, "sleep", lambda _: stat.write_text("cpu 130 0 0 110 0 0 0 0 0 0\n"))
+    assert hardware.free_cores(stat) == 1
+    assert hardware.free_cores(tmp_path / "missing") == 4
+
+
+def test_bf16_is_native_only_where_the_processor_says_so(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text("flags : avx2 avx512f\n")
+    assert not hardware.has_native_bf16(info)
+    info.write_text("flags : avx2 amx_bf16\n")
+    assert hardware.has_native_bf16(info)
+    assert not hardware.has_native_bf16(tmp_path / "missing")

@@ -1,0 +1,128 @@
+"""Which rows meet in a step and in a batch, and how examples become rows."""
+
+from collections import Counter
+from pathlib import Path
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer import base_model, packing
+from trainer.batches import branch_log_probs, collate, shares_prompts
+from trainer.examples import Example, Kind, Message, Source
+from trainer.rows import Row, build
+
+WEIGHTS: dict[Kind, float] = {"demonstration": 1, "preference": 1, "verdict": 1}
+
+
+def row(prompt: int, *branches: int, kind: Kind = "demonstration", source: Source = "new") -> Row:
+    return Row(kind, [1] * prompt, [[2] * n for n in branches], source=source)
+
+
+def padded(batch: list[Row]) -> int:
+    return len(batch) * max(r.tokens for r in batch)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.integers(1, 20), st.booleans()), min_size=1),
+    st.integers(20, 400),
+    st.floats(0.3, 3.5),
+)
+def test_every_epoch_holds_every_row_once_within_the_budget(
+    shapes: list[tuple[int, int, bool]], budget: int, epochs: float
+) -> None:
+    rows = [row(p, *([b] * (1 + fork))) for p, b, fork in shapes]
+    steps = packing.steps(rows, budget_tokens=budget, epochs=epochs, seed=3)
+    times = Counter(id(r) for step in steps for batch in step for r in batch)
+    assert max(times.values()) <= -(-epochs // 1)
+    if epochs >= 1:
+        assert set(times) == {id(r) for r in rows}
+        assert min(times.values()) >= int(epochs)
+    for step in steps:
+        assert sum(map(padded, step)) <= budget or sum(map(len, step)) == 1
+        for batch in step:
+            assert len({len(r.branches) > 1 for r in batch}) == 1
+
+
+def test_every_step_holds_the_mix() -> None:
+    rows = [row(20, 10) for _ in range(40)]
+    rows += [row(20, 10, source="past") for _ in range(80)]
+    rows += [row(20, 10, 10, kind="preference") for _ in range(40)]
+    for step in packing.steps(rows, budget_tokens=1024, epochs=2, seed=0):
+        kinds = Counter((r.kind, r.source) for batch in step for r in batch)
+        assert len(kinds) == 3
+        assert kinds["demonstration", "past"] > kinds["demonstration", "new"]
+
+
+def test_the_seed_and_the_epoch_decide_the_order() -> None:
+    rows = [row(5 + i % 7, 3) for i in range(60)]
+
+    def order(seed: int) -> list[list[list[int]]]:
+        steps = packing.steps(rows, budget_tokens=100, epochs=2, seed=seed)
+        return [[[rows.index(r) for r in batch] for batch in step] for step in steps]
+
+    assert order(1) == order(1) != order(2)
+    assert order(1)[: len(order(1)) // 2] != order(1)[len(order(1)) // 2 :]
+
+
+def test_a_shared_prompt_changes_no_log_probability(tiny_model: Path) -> None:
+    model = base_model.load(tiny_model, dtype=torch.float32).model
+    rows = [
+        Row("preference", [5, 9, 11, 40], [[20, 30, 4], [21, 4]]),
+        Row("verdict", [5, 9], [[33, 4], [20, 30, 31, 32, 4]]),
+        Row("demonstration", [5, 9, 8, 7, 6, 5, 9, 11], [[50, 51, 4]]),
+    ]
+    together = branch_log_probs(model, collate(rows))
+    apart = branch_log_probs(model, collate(rows, share=False))
+    alone = torch.cat(
+        [
+            branch_log_probs(model, collate([Row("demonstration", r.prompt, [b])]))
+            for r in rows
+            for b in r.branches
+        ]
+    )
+    torch.testing.assert_close(together, alone)
+    torch.testing.assert_close(apart, alone)
+    assert shares_prompts(model, rows[0], tolerance=1e-4)
+
+
+def test_a_model_that_ignores_the_mask_is_found_out(tiny_model: Path) -> None:
+    model = base_model.load(tiny_model, dtype=torch.float32).model
+    forward = model.model.forward
+
+    def blind(*args: object, attention_mask: object = None, **kwargs: object) -> object:
+        return forward(*args, attention_mask=None, **kwargs)
+
+    model.model.forward = blind
+    forked = Row("preference", [5, 9, 11, 40], [[20, 30, 4], [21, 4]])
+    assert not shares_prompts(model, forked, tolerance=1e-3)
+
+
+def test_verdicts_borrow_the_previous_answer_that_is_not_their_own(tiny_model: Path) -> None:
+    base = base_model.load(tiny_model, dtype=torch.float32)
+    messages = (Message(role="user", content="Why?"),)
+    examples = [
+        Example("verdict", messages, answer, liked=True)
+        for answer in ("Yes.", "Yes.", "No, never.")
+    ]
+    rows, skipped = build(examples, base.encoder, context_tokens=128, objective_weights=WEIGHTS)
+    said = [base.tokenizer.decode(r.branches[1], skip_special_tokens=True) for r in rows]
+    assert said == ["No, never.", "No, never.", "Yes."]
+    assert skipped == 0
+    lonely, _ = build(examples[:1], base.encoder, context_tokens=128, objective_weights=WEIGHTS)
+    assert len(lonely[0].branches) == 1
+
+
+def test_an_answer_is_written_as_the_model_would_say_it(tiny_model: Path) -> None:
+    base = base_model.load(tiny_model, dtype=torch.float32)
+    messages = [
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="Why?"),
+        Message(role="assistant", content="Because."),
+        Message(role="user", content="Really?"),
+    ]
+    ((prompt, answer),) = base.encoder.pairs([(messages, "Yes, really.")])
+    assert [prompt] == base.encoder.prompts([messages])
+    assert base.tokenizer.decode(prompt).endswith("<|user|>Really?<|end|><|assistant|>")
+    assert base.tokenizer.decode(answer) == "Yes, really.<|end|>"

@@ -1,0 +1,217 @@
+"""An adapter as others can use it: a plain PEFT folder with a model card. Knows no database.
+
+The card may be published with the weights, so it quotes the shop's own protected items and never
+what people wrote: of those it gives the numbers.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from feedback.errors import Conflict
+from trainer import registry
+from trainer.base_folder import STARTER
+from trainer.models import Adapter, Round
+
+CARD = "README.md"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def export(data_dir: Path, adapter: Adapter, round_: Round | None, target: Path) -> Path:
+    """Write an adapter's files and its card into a folder, whole or not at all.
+
+    Args:
+        data_dir: where the registry's folders lie.
+        adapter: what to export; its files are verified first.
+        round_: the round that made it, where it is on record.
+        target: the folder to make; it may exist where it is empty.
+
+    Raises:
+        Invalid: the adapter's files are not those that were published.
+        Conflict: there is something in `target` already.
+    """
+    source = registry.verify(data_dir, adapter)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise Conflict(f"{target} exists and is not an empty folder; name another one.")
+    target = target.absolute()
+    staging = target.with_name(f".{target.name}.part")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        for name in registry.FILES:
+            shutil.copyfile(source / name, staging / name)
+        (staging / CARD).write_text(model_card(adapter, round_), encoding="utf-8")
+        os.replace(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def model_card(adapter: Adapter, round_: Round | None) -> str:
+    """Return the card (Markdown, with the hub's header): origin, data, judgement, known losses."""
+    report = (round_.report if round_ else None) or {}
+    parts = [
+        _header(adapter),
+        f"# {adapter.id}",
+        "A LoRA adapter that Heed trained on its users' feedback.",
+        _table(("", ""), _facts(adapter, round_)),
+        "## Data",
+        _data(round_.counts if round_ else {}),
+        "## How it was judged",
+        _judgement(report),
+        "## Known losses",
+        _losses(report),
+        "## How it was trained",
+        _plan(round_.plan if round_ else {}),
+        "## Use",
+        _use(adapter),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _header(adapter: Adapter) -> str:
+    known = _HUB_ID.fullmatch(adapter.base_model) and not Path(adapter.base_model).exists()
+    lines = [
+        "---",
+        *([f"base_model: {adapter.base_model}"] if known else []),
+        "library_name: peft",
+        "pipeline_tag: text-generation",
+        "tags: [lora, heed]",
+        "---",
+    ]
+    return "\n".join(lines)
+
+
+def _facts(adapter: Adapter, round_: Round | None) -> Iterator[tuple[str, object]]:
+    yield "Base model", f"`{_base(adapter)}`"
+    yield "Base model's SHA-256", f"`{adapter.base_hash}`"
+    yield "Parent", f"`{adapter.parent_id}`" if adapter.parent_id else "the base model"
+    yield "Round", f"`{adapter.round_id}`" if adapter.round_id else "none: it was not made by one"
+    if round_ is not None:
+        yield "Verdict", round_.state
+        yield "Snapshot's SHA-256", f"`{round_.snapshot_sha256}`"
+    yield "Manifest's SHA-256", f"`{adapter.digest}`"
+    yield "Made", datetime.fromtimestamp(adapter.created_at, UTC).isoformat(timespec="seconds")
+
+
+def _base(adapter: Adapter) -> str:
+    """A folder on the machine that trained it says nothing to others but its name."""
+    if _HUB_ID.fullmatch(adapter.base_model):
+        return adapter.base_model
+    return Path(adapter.base_model).name
+
+
+def _data(counts: Mapping[str, Any]) -> str:
+    if not counts:
+        return "Not on record."
+    rows: list[tuple[str, object]] = [
+        ("Pieces of feedback that the round gathered", counts.get("feedback", 0)),
+        ("… that it learned from", counts.get("used", 0)),
+        ("… that judged it instead", counts.get("held_out", 0)),
+        ("… refused, since a reviewed correction contradicts them", counts.get("contradicted", 0)),
+        ("Past examples that a correction replaced", counts.get("retired", 0)),
+    ]
+    rows += [
+        (f"Training examples: {kind}", number)
+        for kind, number in counts.get("examples", {}).items()
+    ]
+    return _table(("", "count"), rows)
+
+
+def _judgement(report: Mapping[str, Any]) -> str:
+    if not report:
+        return "No report is on record."
+    rows = [
+        (
+            rule["suite"],
+            rule["name"],
+            rule["outcome"],
+            _number(rule.get("estimate"), rule["unit"]),
+            interval(rule),
+            _number(rule["margin"], rule["unit"]),
+            rule.get("items", 0),
+            rule.get("lost", 0),
+            rule.get("gained", 0),
+        )
+        for rule in report["rules"]
+    ]
+    columns = ("suite", "rule", "outcome", "change", "95% bounds", "margin", "items", "-", "+")
+    enforced = (
+        "" if report.get("enforced", True) else " The gate only reported; it decided nothing."
+    )
+    return f"{report['summary']}{enforced}\n\n{_table(columns, rows)}"
+
+
+def interval(rule: Mapping[str, Any]) -> str:
+    """Return a rule's bounds as people read them; empty where it has none."""
+    lower, upper = rule.get("lower"), rule.get("upper")
+    if lower is None and upper is None:
+        return ""
+    shown = [_number(bound, "") for bound in (lower, upper)]
+    return f"[{shown[0] or '-∞'}, {shown[1] or '∞'}]"
+
+
+def _number(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:.3g} {unit}".strip()
+
+
+def _losses(report: Mapping[str, Any]) -> str:
+    caught = report.get("caught", [])
+    if not caught:
+        return "None was found." if report else "Not on record."
+    ours = [item for item in caught if item["kind"] == "protected"]
+    others = Counter(item["suite"] for item in caught if item["kind"] != "protected")
+    parts = []
+    if ours:
+        columns = ("suite", "item", "prompt", "expected", "now answers")
+        keys = ("suite", "item_id", "prompt", "expected", "candidate_answer")
+        parts.append(_table(columns, [tuple(item[key] for key in keys) for item in ours]))
+    if others:
+        told = ", ".join(f"{number} of {suite}" for suite, number in others.items())
+        parts.append(
+            f"Answered rightly before and wrongly now: {told} (not quoted: people wrote them)."
+        )
+    return "\n\n".join(parts)
+
+
+def _plan(plan: Mapping[str, Any]) -> str:
+    if not plan:
+        return "Not on record."
+    hidden = ("base_model", "general_file", "protected_file", "threads")
+    return _table(
+        ("setting", "value"),
+        [(f"`{name}`", json.dumps(value)) for name, value in plan.items() if name not in hidden],
+    )
+
+
+def _use(adapter: Adapter) -> str:
+    base = _base(adapter)
+    note = ""
+    if base == STARTER:
+        base, note = "PATH", "`PATH` is the folder of Heed's starter model."
+    elif "/" not in base:
+        base, note = "PATH", f"`PATH` is the folder of {base}."
+    code = (
+        "```python\n"
+        "from peft import PeftModel\n"
+        "from transformers import AutoModelForCausalLM\n\n"
+        f'model = AutoModelForCausalLM.from_pretrained("{base}")\n'
+        'model = PeftModel.from_pretrained(model, "THIS_FOLDER")\n'
+        "```"
+    )
+    return f"{note}\n\n{code}".strip()
+
+
+def _table(columns: tuple[str, ...], rows: Any) -> str:
+    lines = [columns, tuple("---" for _ in columns), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _cell(cell: object) -> str:
+    return " ".join(str(cell).replace("|", "\\|").split())

@@ -1,0 +1,60 @@
+"""What the machine offers a round: cores that are free now, and whether bf16 is native.
+
+Knows no torch: its answers must be known before torch loads.
+"""
+
+import os
+import time
+from pathlib import Path
+
+_SAMPLE_SECONDS = 0.1
+
+
+def calm_threads() -> None:
+    """Make waiting threads sleep, and nothing report home; only before torch is loaded.
+
+    OpenMP threads spin by default. Beside a busy chat server that turns seconds into a minute.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def threads(wanted: int | None) -> int:
+    """How many threads to use: `wanted`, or as many as there are free cores, at least one."""
+    return wanted if wanted is not None else free_cores()
+
+
+def free_cores(proc_stat: Path = Path("/proc/stat")) -> int:
+    """Cores that this process may use and that nobody used in the last tenth of a second."""
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    if allowed == 1 or not proc_stat.exists():
+        return allowed
+    before = _jiffies(proc_stat)
+    time.sleep(_SAMPLE_SECONDS)
+    after = _jiffies(proc_stat)
+    busy, total = after[0] - before[0], after[1] - before[1]
+    if total <= 0:
+        return allowed
+    return max(1, allowed - round(busy / total * (os.cpu_count() or 1)))
+
+
+def has_native_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the CPU multiplies bf16 in hardware; emulated, it is ten times slower than fp32."""
+    if not cpuinfo.exists():
+        return False
+    text = cpuinfo.read_text(encoding="ascii", errors="ignore")
+    return "avx512_bf16" in text or "amx_bf16" in text
+
+
+def _jiffies(proc_stat: Path) -> tuple[int, int]:
+    """Busy and total time of all cores since the start of the machine."""
+    fields = [
+        int(field) for field in proc_stat.read_text(encoding="ascii").split("\n")[0].split()[1:9]
+    ]
+    total = sum(fields)
+    return total - fields[3] - fields[4], total

@@ -1,0 +1,115 @@
+"""Which rows go into which step, and into which batch of it. Pure and seeded.
+
+Knows no torch. Every step holds about the same mix of new and old material and of objectives,
+since a step that sees only one of them undoes the others; within a step, rows of like length
+share a batch, so that little is spent on padding.
+"""
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+
+from trainer.rows import Row
+
+Step = list[list[Row]]
+
+# What one more batch costs, in tokens: its fixed expense on a model of a few million parameters.
+_BATCH_COST_TOKENS = 64
+# Bounds the activations that are alive at once, whatever the size of a step.
+_LARGEST_BATCH_TOKENS = 8192
+
+
+def steps(rows: Sequence[Row], *, budget_tokens: int, epochs: float, seed: int) -> list[Step]:
+    """The whole schedule: for each optimizer step its batches.
+
+    Args:
+        rows: what to learn.
+        budget_tokens: padded tokens in one step; a longer row has a step of its own.
+        epochs: passes over the rows; the last may be a partial one.
+        seed: of the order; every epoch has another.
+    """
+    schedule: list[Step] = []
+    for epoch in range(math.ceil(epochs)):
+        order = _spread(rows, random.Random(f"{seed}/{epoch}"))
+        cut = _cut(order, budget_tokens)
+        schedule += cut[: math.ceil(len(cut) * min(1.0, epochs - epoch))]
+    return schedule
+
+
+def by_length(rows: Sequence[Row], *, budget_tokens: int) -> list[list[Row]]:
+    """Batches of like length, the longest first, at most `budget_tokens` padded tokens each."""
+    batches: list[list[Row]] = []
+    for row in sorted(rows, key=lambda row: -row.tokens):
+        if batches and batches[-1][0].tokens * (len(batches[-1]) + 1) <= budget_tokens:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches
+
+
+def _spread(rows: Sequence[Row], rng: random.Random) -> list[Row]:
+    """Shuffled, with each objective and source spread evenly over the whole."""
+    groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for at, row in enumerate(rows):
+        groups[row.kind, row.source].append(at)
+    placed: list[tuple[float, int]] = []
+    for _, members in sorted(groups.items()):
+        rng.shuffle(members)
+        placed += [((i + rng.random()) / len(members), at) for i, at in enumerate(members)]
+    return [rows[at] for _, at in sorted(placed)]
+
+
+def _cut(order: Sequence[Row], budget_tokens: int) -> list[Step]:
+    """As few steps of equal size as stay within the budget, padding included."""
+    total = sum(row.tokens for row in order)
+    count = max(1, math.ceil(total / budget_tokens))
+    while True:
+        parts: list[list[Row]] = [[] for _ in range(count)]
+        passed = 0
+        for row in order:
+            parts[min(count - 1, (passed + row.tokens // 2) * count // total)].append(row)
+            passed += row.tokens
+        cut = [_batches(part) for part in parts if part]
+        if count >= len(order) or all(
+            sum(map(_padded, step)) <= budget_tokens or sum(map(len, step)) == 1 for step in cut
+        ):
+            return cut
+        count = min(len(order), max(count + 1, int(count * 1.02)))
+
+
+def _batches(part: list[Row]) -> Step:
+    """Rows with several branches apart from the others, since they need a mask of their own."""
+    split = []
+    for several in (False, True):
+        group = sorted(
+            (row for row in part if (len(row.branches) > 1) == several), key=lambda row: row.tokens
+        )
+        if group:
+            split += _cheapest(group)
+    return split
+
+
+def _cheapest(group: list[Row]) -> list[list[Row]]:
+    """The split of length-sorted rows that costs least, padding and batches together."""
+    best, start = [0], [0]
+    for end in range(1, len(group) + 1):
+        length = group[end - 1].tokens
+        best.append(best[end - 1] + length + _BATCH_COST_TOKENS)
+        start.append(end - 1)
+        for begin in range(end - 2, -1, -1):
+            padded = length * (end - begin)
+            if padded > _LARGEST_BATCH_TOKENS:
+                break
+            if best[begin] + padded + _BATCH_COST_TOKENS < best[end]:
+                best[end] = best[begin] + padded + _BATCH_COST_TOKENS
+                start[end] = begin
+    split, end = [], len(group)
+    while end:
+        split.append(group[start[end] : end])
+        end = start[end]
+    return split
+
+
+def _padded(batch: list[Row]) -> int:
+    return len(batch) * max(row.tokens for row in batch)

@@ -1,0 +1,265 @@
+"""A base model with adapters side by side: what it answers, how likely it finds an answer.
+
+Knows no gate, no suite and no training. Made for one thread of one process: the adapter in use is
+state of the model.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from feedback.errors import Conflict, Invalid, NotFound
+from trainer import hardware
+
+hardware.calm_threads()  # before torch, or waiting threads spin
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainer import adapter_folder, base_model
+from trainer.batches import Batch, answer_logits, branch_log_probs, collate
+from trainer.examples import Message
+from trainer.packing import by_length
+from trainer.rows import Row
+
+_BATCH_TOKENS = 8192
+# Logits of one batch are bounded as well: a large vocabulary at many positions is the biggest
+# tensor of all.
+_BATCH_LOGITS = 2**26
+
+
+class Policy:
+    """One base model and any number of adapters on it."""
+
+    def __init__(self, base: base_model.BaseModel) -> None:
+        self._base = base
+        self._peft: Any = None
+        self._names: set[str] = set()
+        config = base.model.config.get_text_config()
+        self._score_tokens = max(256, min(_BATCH_TOKENS, _BATCH_LOGITS // config.vocab_size))
+
+    @classmethod
+    def load(cls, base_folder: Path, *, threads: int | None) -> "Policy":
+        """Load the base model in fp32 (bf16 on a GPU that has it).
+
+        Args:
+            base_folder: what `from_pretrained` reads.
+            threads: CPU threads; by default as many as there are free cores.
+
+        Raises:
+            Invalid: there is no such model, or it is not made for chat.
+        """
+        torch.set_num_threads(hardware.threads(threads))
+        gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        return cls(base_model.load(base_folder, dtype=torch.bfloat16 if gpu else torch.float32))
+
+    def attach(self, name: str, folder: Path) -> None:
+        """Load one more adapter under a name of its own.
+
+        Raises:
+            Conflict: the name is taken.
+            Invalid: the folder holds no adapter in safetensors.
+        """
+        if name in self._names:
+            raise Conflict(f"There is an adapter {name} already; names are not reused.")
+        self._peft = adapter_folder.attach(self._peft or self._base.model, folder, name)
+        self._names.add(name)
+
+    def fits(
+        self, rows: Sequence[tuple[Sequence[Message], str]], *, max_new_tokens: int = 1
+    ) -> list[bool]:
+        """Which rows leave room in the context for their answer and for so many new tokens."""
+        return [
+            len(prompt) + max(len(answer), max_new_tokens) <= self._base.context_tokens
+            for prompt, answer in self._base.encoder.pairs(rows)
+        ]
+
+    def answers(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        adapter: str | None,
+        max_new_tokens: int,
+        report: Callable[[int, int], None] | None = None,
+    ) -> list[str]:
+        """The most likely next token, again and again, until the answer ends.
+
+        Equal to `generate(do_sample=False)` without penalties; `generate` prepares every step
+        anew, which on a small model costs more than the step.
+
+        Args:
+            conversations: each waits for the assistant.
+            adapter: its name, or None for the base model.
+            max_new_tokens: answers end here at the latest, or where the context ends.
+            report: called with how many are answered, and of how many.
+
+        Raises:
+            NotFound: no adapter of this name is attached.
+            Invalid: a conversation fills the whole context.
+        """
+        prompts = self._base.encoder.prompts(conversations)
+        for number, prompt in enumerate(prompts):
+            if len(prompt) >= self._base.context_tokens:
+                raise Invalid(f"Conversation {number} fills the model's context; see fits().")
+        answered: list[list[int]] = [[] for _ in prompts]
+        done = 0
+        with self._using(adapter) as model, torch.inference_mode():
+            for group in self._alike(prompts, max_new_tokens):
+                found = self._greedy(model, [prompts[i] for i in group], max_new_tokens)
+                for number, ids in zip(group, found, strict=True):
+                    answered[number] = ids
+                done += len(group)
+                if report is not None:
+                    report(done, len(prompts))
+        decode = self._base.tokenizer.decode
+        return [decode(ids, skip_special_tokens=True).strip() for ids in answered]
+
+    def log_likelihood(
+        self, rows: Sequence[tuple[Sequence[Message], str]], *, adapter: str | None
+    ) -> list[float]:
+        """Mean log-likelihood of each answer's tokens, in nats, its end token included.
+
+        Raises:
+            NotFound: no adapter of this name is attached.
+            Invalid: a row is longer than the context.
+        """
+
+        def score(batch: Batch) -> Tensor:
+            return branch_log_probs(model, batch)
+
+        with self._using(adapter) as model, torch.inference_mode():
+            return self._scored(rows, score)
+
+    def drift(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        answers: Sequence[str],
+        *,
+        new: str | None,
+        old: str | None,
+    ) -> list[float]:
+        """Mean KL(new ‖ old) per token of each answer, in nats, over the full vocabulary.
+
+        Kullback and Leibler 1951; exact at every position, no sampling of tokens.
+
+        Args:
+            conversations: each waits for the assistant.
+            answers: what was said, one for each conversation.
+            new: name of one adapter, or None for the base model.
+            old: the other.
+
+        Raises:
+            NotFound: no adapter of this name is attached.
+            Invalid: a row is longer than the context.
+        """
+
+        def score(batch: Batch) -> Tensor:
+            with self._using(new) as model:
+                ours = functional.log_softmax(answer_logits(model, batch), dim=-1)
+            with self._using(old) as model:
+                theirs = functional.log_softmax(answer_logits(model, batch), dim=-1)
+            # exp(-inf) * -inf is not zero to a computer, hence kl_div.
+            each = functional.kl_div(theirs, ours, log_target=True, reduction="none").sum(-1)
+            return each.new_zeros(batch.branches).index_add(0, batch.owner, each)
+
+        with torch.inference_mode():
+            return self._scored(list(zip(conversations, answers, strict=True)), score)
+
+    def _scored(
+        self,
+        rows: Sequence[tuple[Sequence[Message], str]],
+        score: Callable[[Batch], Tensor],
+    ) -> list[float]:
+        """Each row's score divided by the tokens of its answer, in the order of the rows."""
+        numbered: list[tuple[int, Row]] = []
+        for number, (prompt, answer) in enumerate(self._base.encoder.pairs(rows)):
+            if len(prompt) + len(answer) > self._base.context_tokens:
+                raise Invalid(f"Row {number} is longer than the model's context; see fits().")
+            numbered.append((number, Row("demonstration", prompt, [answer])))
+        place = {id(row): number for number, row in numbered}
+        scores = [0.0] * len(numbered)
+        for group in by_length([row for _, row in numbered], budget_tokens=self._score_tokens):
+            batch = collate(group, pad=self._base.pad).to(self._base.model.device)
+            for row, value in zip(group, score(batch).tolist(), strict=True):
+                scores[place[id(row)]] = value / len(row.branches[0])
+        return scores
+
+    def _alike(self, prompts: Sequence[list[int]], max_new_tokens: int) -> list[list[int]]:
+        """Numbers of the prompts in batches of like length, the longest first.
+
+        One whose answer may reach the end of the context is alone, lest it cut others short.
+        """
+        groups: list[list[int]] = []
+        for number in sorted(range(len(prompts)), key=lambda i: -len(prompts[i])):
+            longest = len(prompts[groups[-1][0]]) if groups else 0
+            if (
+                groups
+                and longest + max_new_tokens <= self._base.context_tokens
+                and longest * (len(groups[-1]) + 1) <= _BATCH_TOKENS
+            ):
+                groups[-1].append(number)
+            else:
+                groups.append([number])
+        return groups
+
+    def _greedy(
+        self, model: Any, prompts: Sequence[list[int]], max_new_tokens: int
+    ) -> list[list[int]]:
+        """Ids of the answers to prompts of about the same length."""
+        from transformers import DynamicCache
+
+        length = max(map(len, prompts))
+        lines = [[self._base.pad] * (length - len(ids)) + ids for ids in prompts]
+        ids = torch.tensor(lines, device=model.device)
+        starts = torch.tensor([[length - len(p)] for p in prompts], device=model.device)
+        span = torch.arange(length + max_new_tokens, device=model.device)
+        mask = (span >= starts).long() if bool((starts > 0).any()) else None
+        positions = (span[:length] - starts).clamp(min=0)
+        cache = DynamicCache(config=model.config)
+        ends = torch.tensor(sorted(self._base.ends), device=model.device)
+        alive = list(range(len(prompts)))
+        found: list[list[int]] = [[] for _ in prompts]
+        for step in range(min(max_new_tokens, self._base.context_tokens - length)):
+            logits = model(
+                input_ids=ids,
+                attention_mask=None if mask is None else mask[:, : length + step],
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits
+            chosen = logits[:, -1].float().argmax(-1)
+            going = ~torch.isin(chosen, ends)
+            for line, (token, goes) in enumerate(zip(chosen.tolist(), going.tolist(), strict=True)):
+                if alive[line] >= 0:
+                    found[alive[line]].append(token)
+                    if not goes:
+                        alive[line] = -1
+            left = [line for line, number in enumerate(alive) if number >= 0]
+            if not left:
+                break
+            ids, positions = chosen[:, None], positions[:, -1:] + 1
+            if 2 * len(left) <= len(alive):  # answered lines cost as much as the others
+                keep = torch.tensor(left, device=model.device)
+                cache.batch_select_indices(keep)
+                alive = [alive[line] for line in left]
+                ids, positions = ids[keep], positions[keep]
+                mask = None if mask is None else mask[keep]
+        return found
+
+    @contextmanager
+    def _using(self, adapter: str | None) -> Iterator[Any]:
+        """The model under an adapter, or bare."""
+        if adapter is None:
+            if self._peft is None:
+                yield self._base.model
+            else:
+                with self._peft.disable_adapter():
+                    yield self._base.model
+            return
+        if adapter not in self._names:
+            raise NotFound(f"There is no adapter {adapter} attached to this model.")
+        self._peft.set_adapter(adapter)
+        yield self._base.model

@@ -1,0 +1,1 @@
+"""The starter: a tiny bundled model, the little shop it knows, and how both are made."""
