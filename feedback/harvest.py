@@ -5,14 +5,15 @@ same claim, and `release` gives it back.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, update
+from sqlalchemy import ColumnElement, exists, func, update
 from sqlmodel import Session, col, select
 
 from feedback import review, trust, votes
-from feedback.models import Exchange, Feedback, Receipt, Status
+from feedback.models import Exchange, Feedback, Receipt, Review, Status
 from feedback.settings import PROJECT, FeedbackSettings
 
 
@@ -78,9 +79,11 @@ def claim(session: Session, settings: FeedbackSettings, round_id: str) -> int:
             .join(Feedback, _same_feedback())
             .where(*_claimable())
             .order_by(col(Feedback.told_at), col(Feedback.event_id))
+            .with_for_update(of=Receipt)
+            .execution_options(populate_existing=True)
         )
     )
-    replaced = votes.superseded(_siblings(session, [feedback for _, feedback in rows]))
+    replaced = votes.superseded(_siblings(session))
     unreviewed = [
         (feedback.id, feedback.person_id)
         for receipt, feedback in rows
@@ -109,11 +112,11 @@ def words(session: Session, round_id: str) -> list[Word]:
         select(Feedback, Receipt, Exchange)
         .join(Receipt, _same_feedback())
         .join(Exchange, col(Exchange.id) == Feedback.exchange_id)
-        .where(Receipt.round_id == round_id)
+        .where(Receipt.round_id == round_id, Receipt.status == "waiting")
         .order_by(col(Feedback.id))
     ).all()
-    edited = review.edits(session, [feedback.id for feedback, _, _ in rows])
-    worse = _worse(session, [(feedback, exchange) for feedback, _, exchange in rows])
+    edited = review.edits(session, select(Receipt.feedback_id).where(Receipt.round_id == round_id))
+    worse = _worse(session, round_id, [(feedback, exchange) for feedback, _, exchange in rows])
     return [
         Word(
             feedback_id=feedback.id,
@@ -162,11 +165,15 @@ def _same_feedback() -> ColumnElement[bool]:
 
 
 def _claimable() -> tuple[ColumnElement[bool], ...]:
+    edited = exists().where(
+        col(Review.feedback_id) == col(Feedback.id), col(Review.decision) == "edit"
+    )
+    # What teaches nothing must not make a round due again and again.
     teaches = (
-        col(Feedback.rating).is_not(None)
+        (col(Feedback.rating) != trust.MIDDLING)
         | col(Feedback.correction).is_not(None)
         | col(Feedback.preferred_over).is_not(None)
-        | col(Receipt.accepted_by).is_not(None)
+        | (col(Receipt.accepted_by).is_not(None) & edited)
     )
     return (
         col(Receipt.project_id) == PROJECT,
@@ -185,9 +192,9 @@ def _held(session: Session, round_id: str) -> list[Receipt]:
     )
 
 
-def _siblings(session: Session, feedbacks: Sequence[Feedback]) -> list[Feedback]:
-    """Every event that could replace one of these: the same people's on the same exchanges."""
-    exchanges = {feedback.exchange_id for feedback in feedbacks}
+def _siblings(session: Session) -> list[Feedback]:
+    """Every event that could replace a claimable one: whatever was said of the same exchanges."""
+    exchanges = select(Feedback.exchange_id).join(Receipt, _same_feedback()).where(*_claimable())
     query = (
         select(Feedback)
         .join(Receipt, _same_feedback())
@@ -200,37 +207,42 @@ def _siblings(session: Session, feedbacks: Sequence[Feedback]) -> list[Feedback]
 
 
 def _worse(
-    session: Session, rows: Sequence[tuple[Feedback, Exchange]]
+    session: Session, round_id: str, rows: Sequence[tuple[Feedback, Exchange]]
 ) -> dict[str, tuple[str, ...]]:
     """The answers that a person passed over for the one they liked.
 
     Named with `preferred_over`, or given earlier to the same person for the same prompt and then
     regenerated: asking again and liking the second answer is a comparison.
     """
-    named = {feedback.preferred_over for feedback, _ in rows if feedback.preferred_over}
-    liked = [exchange for feedback, exchange in rows if (feedback.rating or 0) > 0.5]
-    query = select(Exchange).where(
-        col(Exchange.id).in_(named)
-        | col(Exchange.prompt_hash).in_({exchange.prompt_hash for exchange in liked})
+    held = (
+        select(Feedback.preferred_over)
+        .join(Receipt, _same_feedback())
+        .where(Receipt.round_id == round_id)
     )
-    others = list(session.exec(query.order_by(col(Exchange.created_at))))
+    prompts = (
+        select(Exchange.prompt_hash)
+        .join(Feedback, col(Feedback.exchange_id) == Exchange.id)
+        .join(Receipt, _same_feedback())
+        .where(Receipt.round_id == round_id, col(Feedback.rating) > trust.MIDDLING)
+    )
+    query = select(Exchange).where(
+        col(Exchange.id).in_(held) | col(Exchange.prompt_hash).in_(prompts)
+    )
+    others = list(session.exec(query.order_by(col(Exchange.created_at), col(Exchange.id))))
+    by_id = {other.id: other for other in others}
+    by_asking: dict[tuple[str, str], list[Exchange]] = defaultdict(list)
+    for other in others:
+        by_asking[other.prompt_hash, other.person_id].append(other)
     passed_over = {}
     for feedback, exchange in rows:
+        worse = []
+        if (feedback.rating or 0) > trust.MIDDLING and exchange.person_id == feedback.person_id:
+            asked = by_asking[exchange.prompt_hash, exchange.person_id]
+            worse = [other for other in asked if other.created_at < exchange.created_at]
+        if feedback.preferred_over in by_id:
+            worse.append(by_id[feedback.preferred_over])
+        texts = [_answer(other, 0) for other in worse]
         answer = _answer(exchange, feedback.choice)
-        texts = [
-            _answer(other, 0)
-            for other in others
-            if other.id != exchange.id
-            and (
-                other.id == feedback.preferred_over
-                or (
-                    (feedback.rating or 0) > 0.5
-                    and other.prompt_hash == exchange.prompt_hash
-                    and other.person_id == exchange.person_id == feedback.person_id
-                    and other.created_at < exchange.created_at
-                )
-            )
-        ]
         distinct = tuple(dict.fromkeys(text for text in texts if text != answer))
         if distinct:
             passed_over[feedback.id] = distinct

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import insert
@@ -31,12 +31,14 @@ QUEUE = 20_000
 
 @dataclass(frozen=True)
 class Told:
-    """A submission with who sent it: what the writer needs to know of the caller."""
+    """A submission with who sent it and when: what the writer needs to know of the caller."""
 
     submission: Submission
     person_id: str
     people_key_id: str
     key_id: str | None = None
+    # Not the time of writing: a batch is written at one moment, and the order of votes counts.
+    arrived_at: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Intake:
         self._queue: queue.Queue[tuple[Exchange | Told, Future[Any]] | None] = queue.Queue(QUEUE)
         self._thread = threading.Thread(target=self._run, name="heed-intake", daemon=True)
         self._open = False
+        self._opening = threading.Lock()
 
     def start(self) -> None:
         """Start the writer."""
@@ -65,8 +68,9 @@ class Intake:
 
     def stop(self) -> None:
         """Write what is queued, then stop; anything later is refused."""
-        if self._open:
-            self._open = False
+        with self._opening:
+            running, self._open = self._open, False
+        if running:
             self._queue.put(None)
             self._thread.join()
 
@@ -95,26 +99,30 @@ class Intake:
 
     def _enqueue(self, item: Exchange | Told) -> "Future[Any]":
         future: Future[Any] = Future()
-        if not self._open:
-            raise Unavailable("Heed is stopping and takes nothing more in; try again shortly.")
-        try:
-            self._queue.put_nowait((item, future))
-        except queue.Full:
-            raise Busy(f"{QUEUE:,} writes are waiting for the disk; slow down.") from None
+        # A caller that goes away does not take back what it said, nor may its cancelled future
+        # stop the writer; a running one cannot be cancelled.
+        future.set_running_or_notify_cancel()
+        with self._opening:  # so that nothing is queued behind the mark that ends the writer
+            if not self._open:
+                raise Unavailable("Heed is stopping and takes nothing more in; try again shortly.")
+            try:
+                self._queue.put_nowait((item, future))
+            except queue.Full:
+                raise Busy(f"{QUEUE:,} writes are waiting for the disk; slow down.") from None
         return future
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch = [first]
+        stopping = False
+        while not stopping:
+            batch = [self._queue.get()]
             while len(batch) < BATCH and not self._queue.empty():
-                entry = self._queue.get()
-                if entry is None:
-                    self._queue.put(None)  # stop after this batch
-                    break
-                batch.append(entry)
-            self._write(batch)
+                batch.append(self._queue.get())
+            stopping = batch[-1] is None  # the mark is the last that is ever queued
+            self._write([entry for entry in batch if entry is not None])
 
-    def _write(self, batch: Sequence[tuple[Exchange | Told, "Future[Any]"]]) -> None:
+    def _write(
+        self, batch: Sequence[tuple[Exchange | Told, "Future[Any]"]], *, last: bool = False
+    ) -> None:
         try:
             with self._store.session(write=True) as session:
                 results = apply(session, [item for item, _ in batch], self._settings)
@@ -124,9 +132,11 @@ class Intake:
                 future.set_exception(outage)
             return
         except Exception as error:  # noqa: BLE001 - the writer must outlive any failure
-            if len(batch) > 1:  # one faulty entry must not take its neighbours along
+            # One faulty entry must not take its neighbours along. An entry alone is tried again,
+            # since another process may have stored the same event at the same moment.
+            if not last:
                 for entry in batch:
-                    self._write([entry])
+                    self._write([entry], last=len(batch) == 1)
             else:
                 batch[0][1].set_exception(Unavailable(f"This could not be stored: {error}"))
             return
@@ -148,10 +158,9 @@ def apply(
     exchanges = [item for item in items if isinstance(item, Exchange)]
     tolds = [item for item in items if isinstance(item, Told)]
     now = time.time()
+    if items:
+        _add_people(session, {item.person_id: item.people_key_id for item in items}, now)
     if exchanges:
-        _add_people(
-            session, {exchange.person_id: exchange.people_key_id for exchange in exchanges}, now
-        )
         session.execute(insert(Exchange), [exchange.model_dump() for exchange in exchanges])
     if not tolds:
         return [None for _ in items]
@@ -196,7 +205,8 @@ def _take(
         known[feedback.event_id] = (feedback, receipt)
         results.append(Taken(receipt, feedback.exchange_id, repeated=False))
     if feedbacks:
-        _add_people(session, {told.person_id: told.people_key_id for told in tolds}, now)
+        # In a fixed order: two processes that write the same events must not wait for each other.
+        feedbacks.sort(key=lambda feedback: feedback.event_id)
         session.execute(insert(Feedback), [feedback.model_dump() for feedback in feedbacks])
         session.execute(insert(Receipt), [receipt.model_dump() for receipt in receipts])
     return results
@@ -271,7 +281,7 @@ def _row(told: Told, fingerprint: str, now: float) -> Feedback:
         signal=sent.signal,
         body=sent.body(),
         # A clock that runs ahead must not let a vote win for ever.
-        told_at=min(sent.created_at if sent.created_at is not None else now, now),
+        told_at=min(sent.created_at if sent.created_at is not None else told.arrived_at, now),
         received_at=now,
     )
 
@@ -279,7 +289,7 @@ def _row(told: Told, fingerprint: str, now: float) -> Feedback:
 def _add_people(session: Session, people: dict[str, str], now: float) -> None:
     rows = [
         {"id": person, "project_id": PROJECT, "key_id": key_id, "first_seen_at": now}
-        for person, key_id in people.items()
+        for person, key_id in sorted(people.items())  # see the order of feedback
     ]
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     session.execute(dialect.insert(Person).on_conflict_do_nothing(), rows)

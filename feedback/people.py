@@ -7,11 +7,15 @@ stored with each person, so that the key can be rotated.
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from feedback.errors import Invalid
+
 KEY_FILE = "people.key"
+SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -27,21 +31,36 @@ class PeopleKey:
 
     def person_id(self, user: str) -> str:
         """Return the keyed hash (``per_`` and 32 hex digits) of a user name as the client sent it."""
-        return "per_" + hmac.new(self.secret, user.encode(), hashlib.sha256).hexdigest()[:32]
+        # Half a surrogate pair is refused with everything else that cannot be kept, not here.
+        name = user.encode(errors="surrogatepass")
+        return "per_" + hmac.new(self.secret, name, hashlib.sha256).hexdigest()[:32]
 
 
 def people_key(data_dir: Path) -> PeopleKey:
-    """Read the key, or make it (mode 0600) where there is none."""
+    """Read the key, or make it (mode 0600) where there is none.
+
+    Raises:
+        Invalid: the file holds no key.
+    """
     path = data_dir / KEY_FILE
     if not path.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
-        fresh = data_dir / f".{KEY_FILE}.{os.getpid()}"
+        fresh = data_dir / f".{KEY_FILE}.{secrets.token_hex(8)}"
         fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_hex(32))
+        with fresh.open("w") as file:
+            file.write(secrets.token_hex(SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
         try:
             os.link(fresh, path)  # atomic, and never overwrites a key that another process made
         except FileExistsError:
             pass
         finally:
             fresh.unlink()
-    return PeopleKey(bytes.fromhex(path.read_text().strip()))
+    content = path.read_text().strip()
+    if not re.fullmatch(rf"[0-9a-f]{{{2 * SECRET_BYTES}}}", content):
+        raise Invalid(
+            f"{path} holds no key ({2 * SECRET_BYTES} hex digits). Restore it from a backup; under "
+            "a new one, everybody would be somebody else."
+        )
+    return PeopleKey(bytes.fromhex(content))

@@ -38,8 +38,9 @@ def withdraw(session: Session, feedback_id: str) -> Receipt:
         NotFound: there is no such feedback.
         Conflict: a round is learning from it now, or has.
     """
-    found, _ = receipt(session, feedback_id)
-    if found.status == "withdrawn":
+    receipt(session, feedback_id)
+    found = locked(session, feedback_id)
+    if found.status in ("withdrawn", "forgotten"):
         return found
     if taken_in(found):
         raise Conflict(
@@ -48,6 +49,12 @@ def withdraw(session: Session, feedback_id: str) -> Receipt:
         )
     decide(session, [found], "withdrawn", "Withdrawn by whoever sent it.")
     return found
+
+
+def locked(session: Session, feedback_id: str) -> Receipt:
+    """Return a receipt as it is now and stays until the commit: a round may be claiming it."""
+    query = select(Receipt).where(Receipt.feedback_id == feedback_id).with_for_update()
+    return session.exec(query.execution_options(populate_existing=True)).one()
 
 
 def taken_in(found: Receipt) -> bool:

@@ -1,15 +1,15 @@
 """What waits for a person's judgement, and what they decide. Knows no HTTP and no model."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from feedback.errors import Conflict, Invalid, NotFound
 from feedback.ids import new_id
 from feedback.models import Decision, Exchange, Feedback, Receipt, Review
-from feedback.receipts import taken_in
+from feedback.receipts import locked, taken_in
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.text import checked
 from feedback.trust import REVIEWER
@@ -44,10 +44,11 @@ def queue(
         limit: rows in the page.
     """
     columns = {
-        "rating": Feedback.rating,
-        "correction": Feedback.correction,
-        "preference": Feedback.preferred_over,
-        "signal": Feedback.signal,
+        "rating": col(Feedback.rating),
+        "correction": col(Feedback.correction),
+        "preference": col(Feedback.preferred_over),
+        "comment": col(Feedback.body)["comment"].as_string(),
+        "signal": col(Feedback.signal),
     }
     query = (
         select(Feedback, Receipt, Exchange)
@@ -62,7 +63,7 @@ def queue(
             raise Invalid(
                 f"`kind` is {kind!r}; choose one of {', '.join(sorted(columns))}.", param="kind"
             )
-        query = query.where(col(columns[kind]).is_not(None))
+        query = query.where(columns[kind].is_not(None))
     if adapter is not None:
         query = query.where(Exchange.adapter_id == adapter)
     if after is not None:
@@ -96,7 +97,8 @@ def decide(
     Raises:
         NotFound: no such feedback.
         Conflict: withdrawn, forgotten, or a round has it.
-        Invalid: an edit without an answer, or an answer without an edit.
+        Invalid, TooLarge: an edit without an answer, an answer without an edit, or a text that
+            cannot be kept.
     """
     found = session.exec(
         select(Receipt, Feedback)
@@ -105,7 +107,7 @@ def decide(
     ).first()
     if found is None:
         raise NotFound(f"No feedback {feedback_id!r} is on record.", param="feedback_id")
-    receipt, feedback = found
+    receipt, feedback = locked(session, feedback_id), found[1]
     if taken_in(receipt):
         raise Conflict(
             f"Round {receipt.round_id} has {feedback_id} already ({receipt.status}); what it "
@@ -119,6 +121,8 @@ def decide(
             "take none.",
             param="correction",
         )
+    if reason is not None:
+        checked(reason, "reason", max_bytes=settings.max_text_bytes)
     if correction is not None:
         if not correction.strip():
             raise Invalid("`correction` is empty.", param="correction")
@@ -149,12 +153,17 @@ def decide(
     return receipt
 
 
-def edits(session: Session, feedback_ids: Sequence[str]) -> dict[str, str]:
-    """Return the reviewer's answer for each piece of feedback whose last decision was an edit."""
+def edits(session: Session, feedback_ids: SelectOfScalar[str]) -> dict[str, str]:
+    """Return the reviewer's answer for each piece of feedback whose last decision was an edit.
+
+    Args:
+        session: a session that only reads.
+        feedback_ids: the query that names them: a list could be longer than a database binds.
+    """
     query = (
         select(Review)
-        .where(col(Review.feedback_id).in_(feedback_ids), col(Review.decision) != "reopen")
-        .order_by(col(Review.id))
+        .where(col(Review.feedback_id).in_(feedback_ids))
+        .order_by(col(Review.created_at), col(Review.id))
     )
     last = {review.feedback_id: review for review in session.exec(query)}
     return {

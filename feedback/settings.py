@@ -5,6 +5,7 @@ Knows nothing of the trainer's or the server's sections.
 """
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -111,6 +113,12 @@ def load_settings(kind: type[SettingsT], **overrides: Any) -> SettingsT:
     ]
     try:
         settings = kind(**overrides)
+    except tomllib.TOMLDecodeError as error:
+        raise Invalid(_listed([f"heed.toml is no TOML: {error}"])) from error
+    except UnicodeDecodeError as error:
+        raise Invalid(_listed([f"heed.toml is not UTF-8: {error}"])) from error
+    except SettingsError as error:
+        raise Invalid(_listed([*faults, f"in the environment: {error}"])) from error
     except ValidationError as error:
         for fault in error.errors():
             place = ".".join(str(part) for part in fault["loc"])

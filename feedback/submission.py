@@ -89,6 +89,9 @@ class Submission(BaseModel):
                 raise ValueError(f"rating: must lie between 1 and {self.scale}")
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError("value: must be a finite number")
+        answers = (self.survey or {}).values()
+        if any(isinstance(answer, float) and not math.isfinite(answer) for answer in answers):
+            raise ValueError("survey: numbers must be finite")  # JSON has no others
         return self
 
     @property

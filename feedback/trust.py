@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlmodel import Session, col, select
 
+from feedback import votes
 from feedback.models import Exchange, Feedback, Person, Receipt, Status
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.words import content_words, normalised
@@ -17,6 +18,7 @@ from feedback.words import content_words, normalised
 REVIEWER = "reviewer"
 QUORUM = "quorum"
 POLICY = "policy"
+MIDDLING = 0.5
 
 
 def triage(feedback: Feedback, settings: FeedbackSettings) -> tuple[Status, str]:
@@ -26,6 +28,8 @@ def triage(feedback: Feedback, settings: FeedbackSettings) -> tuple[Status, str]
             "A correction waits for a reviewer, or for "
             f"{settings.quorum_accounts} independent accounts that agree."
         )
+    if feedback.rating == MIDDLING and feedback.preferred_over is None:
+        return "waiting", "Kept; a rating in the very middle teaches neither yes nor no."
     if feedback.rating is not None or feedback.preferred_over is not None:
         if settings.accept_thumbs:
             return "waiting", "Waits for the next round."
@@ -43,6 +47,8 @@ def settle(session: Session, settings: FeedbackSettings) -> int:
 
     Accounts are independent where they are different people; each must have been known for
     `quorum_min_age_seconds` when it spoke, so that accounts made for the purpose do not count.
+    Whoever says something else by now does not count either. What a quorum accepted once and the
+    gate refused is left to a reviewer: otherwise it would spoil every later round.
 
     Returns:
         The number of corrections accepted.
@@ -59,12 +65,20 @@ def settle(session: Session, settings: FeedbackSettings) -> int:
         .where(
             Receipt.project_id == PROJECT,
             Receipt.status == "review",
+            col(Receipt.accepted_by).is_(None),
             col(Feedback.correction).is_not(None),
         )
         .order_by(col(Receipt.feedback_id))
+        # A reviewer who decides at this moment goes first or waits.
+        .with_for_update(of=Receipt)
+        .execution_options(populate_existing=True)
     )
+    rows = session.exec(query).all()
+    replaced = votes.superseded([feedback for _, feedback, _, _ in rows])
     claims: dict[tuple[str, ...], list[tuple[Receipt, Feedback, Person]]] = defaultdict(list)
-    for receipt, feedback, exchange, person in session.exec(query):
+    for receipt, feedback, exchange, person in rows:
+        if feedback.id in replaced:
+            continue
         claims[claim(exchange.messages, feedback.correction or "")].append(
             (receipt, feedback, person)
         )
@@ -95,13 +109,13 @@ def claim(messages: Sequence[dict[str, str]], correction: str) -> tuple[str, ...
 
     A correction that names its subject (it shares content words with the question) stands for
     itself, however the question was put. One that does not ("yes", "9 to 5") only means something
-    beside its question.
+    beside its question, and beside what was asked before it.
     """
-    question = messages[-1]["content"] if messages else ""
+    asked = [message["content"] for message in messages if message["role"] == "user"]
     said = normalised(correction)
-    if content_words(question) & content_words(correction):
+    if asked and content_words(asked[-1]) & content_words(correction):
         return (said,)
-    return (said, normalised(question))
+    return (said, *map(normalised, asked))
 
 
 def over_cap(

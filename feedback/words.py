@@ -28,6 +28,12 @@ def content_words(text: str) -> frozenset[str]:
     return frozenset(words(text)) - _EMPTY
 
 
+def nearly_alike(one: str, other: str) -> bool:
+    """Whether two texts share at least four words of five, in order."""
+    ours, theirs = words(one), words(other)
+    return SequenceMatcher(None, ours, theirs, autojunk=False).ratio() >= 0.8
+
+
 def supersedes(new: str, old: str, *, subject: frozenset[str]) -> bool:
     """Whether `new` says something else than `old` about the same thing.
 

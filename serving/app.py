@@ -5,14 +5,17 @@ Importing this loads no torch; the local engine is imported when it starts.
 
 import asyncio
 import contextlib
+import importlib.metadata
+import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from feedback.errors import HeedError, Invalid, NotFound, TooLarge
@@ -25,7 +28,7 @@ from serving.auth import KeyRing
 from serving.body_limit import BodyLimit
 from serving.context import Heed
 from serving.engines.base import Engine
-from serving.routes import adapters, chat, feedback, health, reviews, rounds
+from serving.routes import adapters, chat, docs, feedback, health, reviews, rounds
 from serving.routing import Router
 from serving.scheduler import Scheduler
 from serving.settings import Role, Settings
@@ -73,33 +76,41 @@ def create_app(
             scheduler=Scheduler(store, settings),
         )
         app.state.heed = parts
-        parts.intake.start()
-        await answering.start()
-        try:
-            await parts.swap.sync()
-        except HeedError as fault:
-            log.error("the deployed adapter is not served, the base model is: %s", fault.message)
-        follower = asyncio.create_task(parts.swap.follow(settings.serving.swap_poll_seconds))
-        if "scheduler" in roles:
-            parts.scheduler.start()
-        ready()
-        try:
+        async with contextlib.AsyncExitStack() as ending:
+            ending.callback(store.close)
+            parts.intake.start()
+            ending.push_async_callback(asyncio.to_thread, parts.intake.stop)
+            await answering.start()
+            ending.push_async_callback(answering.stop)
+            try:
+                await parts.swap.sync()
+            except HeedError as fault:
+                route = await parts.swap.fall_back()
+                log.error("%s answers, for what is deployed cannot: %s", route.live, fault.message)
+            follower = asyncio.create_task(parts.swap.follow(settings.serving.swap_poll_seconds))
+            ending.push_async_callback(_end, parts, follower)
+            if "scheduler" in roles:
+                parts.scheduler.start()
+                ending.push_async_callback(asyncio.to_thread, parts.scheduler.stop)
+            ready()
             yield
-        finally:
-            await asyncio.to_thread(parts.scheduler.stop)
-            follower.cancel()
-            await asyncio.gather(follower, *parts.tasks, return_exceptions=True)
-            await answering.stop()
-            await asyncio.to_thread(parts.intake.stop)
-            store.close()
 
-    app = FastAPI(title="Heed", lifespan=lifespan, docs_url=None, redoc_url=None)
+    # The framework's own page of documentation loads its scripts from elsewhere.
+    app = FastAPI(
+        title="Heed",
+        summary="The chatbot that learns from its users.",
+        version=importlib.metadata.version("heed"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses={"4XX": {"model": wire.ErrorBody, "description": "What is wrong, and where."}},
+    )
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.serving.max_body_bytes,
         wider={"/v1/feedback/batch": BATCH_BYTES},
     )
-    for module in (chat, feedback, reviews, rounds, adapters, health):
+    for module in (chat, feedback, reviews, rounds, adapters, health, docs):
         app.include_router(module.router)
     app.add_exception_handler(HeedError, _heed_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -123,36 +134,48 @@ def make_engine(settings: Settings) -> Engine:
     )
 
 
+async def _end(parts: Heed, follower: "asyncio.Task[None]") -> None:
+    follower.cancel()
+    await asyncio.gather(follower, *parts.tasks, return_exceptions=True)
+    await parts.swap.stop()
+
+
 def _takes_feedback(request: Request) -> bool:
     return request.url.path.startswith(("/v1/feedback", "/v1/reviews"))
 
 
-async def _heed_error(request: Request, fault: Exception) -> JSONResponse:
+async def _heed_error(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HeedError)
     status = wire.STATUS[fault.code]
     if fault.code == "invalid" and _takes_feedback(request):
         status = 422
     headers = {"Retry-After": "1"} if fault.code in ("busy", "unavailable") else None
-    return JSONResponse(wire.error(fault), status_code=status, headers=headers)
+    return _json(wire.error(fault), status, headers)
 
 
-async def _validation_error(request: Request, fault: Exception) -> JSONResponse:
-    message, param = first_fault(fault)
-    status = 422 if _takes_feedback(request) else 400
-    return JSONResponse(wire.error(Invalid(message, param=param)), status_code=status)
+async def _validation_error(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, RequestValidationError)
+    first = fault.errors()[0]
+    if first["type"] == "json_invalid":
+        said = first.get("ctx", {}).get("error", "it ends early")
+        error = Invalid(f"The body is not JSON: {said} at character {first['loc'][-1]}.")
+    else:
+        message, param = first_fault(fault, skip=("body", "query", "path", "header"))
+        error = Invalid(message, param=param)
+    return _json(wire.error(error), 422 if _takes_feedback(request) else 400)
 
 
-async def _http_error(request: Request, fault: Exception) -> JSONResponse:
+async def _http_error(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
     kinds = {404: NotFound, 413: TooLarge}
     said = str(fault.detail)
     if fault.status_code == 404:
         said = f"There is no {request.method} {request.url.path}; see /docs."
     error = kinds.get(fault.status_code, Invalid)(said)
-    return JSONResponse(wire.error(error), status_code=fault.status_code, headers=fault.headers)
+    return _json(wire.error(error), fault.status_code, fault.headers)
 
 
-async def _bug(request: Request, fault: Exception) -> JSONResponse:
+async def _bug(request: Request, fault: Exception) -> Response:
     log.exception("unexpected failure in %s %s", request.method, request.url.path, exc_info=fault)
     content = {
         "error": {
@@ -162,4 +185,11 @@ async def _bug(request: Request, fault: Exception) -> JSONResponse:
             "code": "internal_error",
         }
     }
-    return JSONResponse(content, status_code=500)
+    return _json(content, 500)
+
+
+def _json(
+    content: dict[str, Any], status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    # Escaped to ASCII: a message may quote half a surrogate pair, which UTF-8 cannot hold.
+    return Response(json.dumps(content), status, headers, media_type="application/json")

@@ -23,7 +23,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = self._wider.get(scope["path"], self._max_bytes)
-        body = b""
+        body = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -41,7 +41,7 @@ class BodyLimit:
             if replayed:
                 return await receive()
             replayed = True
-            return {"type": "http.request", "body": body, "more_body": False}
+            return {"type": "http.request", "body": bytes(body), "more_body": False}
 
         await self._app(scope, replay, send)
 

@@ -1,13 +1,15 @@
 """What every route works with, and who is calling. Holds things; decides nothing."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from feedback.errors import Unauthorized
+from feedback.errors import Invalid, Unauthorized
 from feedback.intake import Intake
 from feedback.people import PeopleKey
 from feedback.store import Store
@@ -17,6 +19,8 @@ from serving.routing import Router
 from serving.scheduler import Scheduler
 from serving.settings import Settings
 from serving.swap import Swap
+
+log = logging.getLogger("heed")
 
 
 @dataclass
@@ -39,7 +43,12 @@ class Heed:
         """Run something to its end, also when the request that asked for it is gone."""
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self._detached)
+
+    def _detached(self, task: "asyncio.Task[Any]") -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            log.error("what was left to do for a request failed: %s", fault)
 
     def person_id(self, user: str | None, caller: Caller) -> str:
         """Return the keyed hash of whoever speaks; a caller without `user` speaks as its key."""
@@ -54,13 +63,19 @@ def heed(request: Request) -> Heed:
 
 
 def caller(request: Request) -> Caller:
-    """Who calls, by the bearer key."""
+    """Who calls, by the bearer key.
+
+    Raises:
+        Unauthorized: no valid key, or what may be a foreign web page while there are no keys.
+        Invalid: an id or a filter contains a NUL, which PostgreSQL refuses.
+    """
     host = request.client.host if request.client else None
     found = heed(request).keys.caller(request.headers.get("authorization"), host)
-    # Without keys the address is all there is; a web page that names this machine by another
-    # host name (DNS rebinding) must not get through on it.
-    if found.key_id is None and not is_loopback(_host_name(request.headers.get("host", ""))):
-        raise Unauthorized("Until the first API key exists, call Heed as localhost or 127.0.0.1.")
+    if found.key_id is None:
+        _refuse_foreign_pages(request)
+    for name, value in (*request.path_params.items(), *request.query_params.items()):
+        if "\x00" in value:
+            raise Invalid(f"`{name}` contains a NUL character; remove it.", param=name)
     return found
 
 
@@ -86,6 +101,29 @@ Parts = Annotated[Heed, Depends(heed)]
 AsClient = Annotated[Caller, Depends(client)]
 AsReviewer = Annotated[Caller, Depends(reviewer)]
 AsAdmin = Annotated[Caller, Depends(admin)]
+
+
+def _refuse_foreign_pages(request: Request) -> None:
+    """Without keys the address is all there is, and a browser on this machine has it too.
+
+    A web page that names this machine by another host name (DNS rebinding), or that posts across
+    origins without asking, must not get through on it.
+    """
+    if not is_loopback(_host_name(request.headers.get("host", ""))):
+        raise Unauthorized("Until the first API key exists, call Heed as localhost or 127.0.0.1.")
+    origin = request.headers.get("origin")
+    if origin is not None and not is_loopback(_origin_host(origin)):
+        raise Unauthorized(
+            "Until the first API key exists, only pages of this machine may call Heed. Make a key "
+            "with `heed keys create --role client`."
+        )
+
+
+def _origin_host(header: str) -> str | None:
+    try:
+        return urlsplit(header).hostname
+    except ValueError:
+        return None
 
 
 def _host_name(header: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from feedback.errors import Invalid
+from feedback.models import Exchange
 from serving.engines.base import ChatMessage, Sampling
 from serving.settings import ServingSettings
 
@@ -30,6 +31,10 @@ NOT_HONOURED: dict[str, tuple[Any, ...]] = {
     "modalities": (None, ["text"]),
     "prediction": (None,),
     "web_search_options": (None,),
+    "reasoning_effort": (None, "none"),
+    "verbosity": (None, "medium"),
+    "service_tier": (None, "auto", "default"),
+    "moderation": (None,),
 }
 """Known fields with the values that ask for nothing."""
 
@@ -55,7 +60,7 @@ class WireMessage(BaseModel):
 class StreamOptions(BaseModel):
     """What a stream carries besides the answer."""
 
-    include_usage: bool = False
+    include_usage: bool | None = None
 
 
 class ChatRequest(BaseModel):
@@ -63,20 +68,34 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    model: str = Field(min_length=1, max_length=200)
-    messages: list[WireMessage] = Field(min_length=1, max_length=2048)
-    max_tokens: int | None = Field(None, gt=0)
-    max_completion_tokens: int | None = Field(None, gt=0)
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
-    stop: str | list[str] | None = None
-    seed: int | None = None
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    store: bool | None = None
-    metadata: dict[str, str] | None = Field(None, max_length=16)
-    user: str | None = Field(None, max_length=512)
-    safety_identifier: str | None = Field(None, max_length=512)
+    model: str = Field(
+        min_length=1, max_length=200, description="`heed`, `base`, or the id of an adapter."
+    )
+    messages: list[WireMessage] = Field(
+        min_length=1, max_length=2048, description="The conversation; the last one is answered."
+    )
+    max_tokens: int | None = Field(None, gt=0, description="The answer ends after so many tokens.")
+    max_completion_tokens: int | None = Field(
+        None, gt=0, description="The newer name of max_tokens."
+    )
+    temperature: float | None = Field(None, ge=0, le=2, description="0 takes the likeliest token.")
+    top_p: float | None = Field(None, gt=0, le=1, description="Nucleus mass kept.")
+    stop: str | list[str] | None = Field(
+        None, description="The answer ends before the first of these, four at most."
+    )
+    seed: int | None = Field(None, description="Makes a drawn answer repeatable.")
+    stream: bool | None = Field(None, description="Send the answer piece by piece.")
+    stream_options: StreamOptions | None = Field(
+        None, description="`include_usage` adds a last event with the token counts."
+    )
+    store: bool | None = Field(None, description="false: nothing of this is logged.")
+    metadata: dict[str, str] | None = Field(
+        None, max_length=16, description="Kept with the answer; `conversation_id` groups turns."
+    )
+    user: str | None = Field(None, max_length=512, description="Who asks; kept as a keyed hash.")
+    safety_identifier: str | None = Field(
+        None, max_length=512, description="The newer name of user."
+    )
 
     def check_honoured(self) -> None:
         """Refuse known fields that ask for something Heed does not do.
@@ -134,7 +153,7 @@ class ChatRequest(BaseModel):
                 "this model's context; ask for fewer, or shorten the conversation.",
                 param=field,
             )
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        stop = self.stops
         if len(stop) > 4 or not all(stop):
             raise Invalid("`stop` takes at most four strings, none of them empty.", param="stop")
         return Sampling(
@@ -144,6 +163,11 @@ class ChatRequest(BaseModel):
             stop=tuple(stop),
             seed=self.seed,
         )
+
+    @property
+    def stops(self) -> list[str]:
+        """The strings before which the answer ends."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
     @property
     def who(self) -> str | None:
@@ -168,15 +192,28 @@ def completion(
         "created": created,
         "model": model,
         "system_fingerprint": adapter,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": text, "refusal": None},
-                "logprobs": None,
-                "finish_reason": finish,
-            }
-        ],
+        "choices": [_choice(0, text, finish)],
         "usage": usage,
+    }
+
+
+def logged(exchange: Exchange) -> dict[str, Any]:
+    """Return the body of an answer that was given earlier, from its log entry."""
+    return {
+        **completion(
+            id=exchange.id,
+            created=int(exchange.created_at),
+            model=exchange.model,
+            adapter=exchange.adapter_id,
+            text="",
+            finish="",
+            usage=usage(exchange.prompt_tokens, exchange.completion_tokens),
+        ),
+        "choices": [
+            _choice(index, str(choice["text"]), str(choice.get("finish_reason") or "stop"))
+            for index, choice in enumerate(exchange.choices)
+        ],
+        "metadata": exchange.tags,
     }
 
 
@@ -209,6 +246,16 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
+    }
+
+
+def _choice(index: int, text: str, finish: str) -> dict[str, Any]:
+    return {
+        "index": index,
+        "message": {"role": "assistant", "content": text, "refusal": None},
+        "logprobs": None,
+        # An answer whose reader left was cut short; OpenAI's word for that is `length`.
+        "finish_reason": "length" if finish == "cancelled" else finish,
     }
 
 

@@ -22,6 +22,8 @@ log = logging.getLogger("heed.swap")
 
 PROBE = "Hello!"
 PROBE_TOKENS = 4
+RETRY_SECONDS = 5.0
+"""What could not be served is tried again this often: checking it reads every byte of it."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Swap:
         self._router = router
         self._replica_id = replica_id
         self._lock = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
         self.error: str | None = None
-        self._failed_generation = -1
 
     async def sync(self) -> Route:
         """Bring the engine to the deployment in force; returns the route that is served then.
@@ -58,7 +60,6 @@ class Swap:
             try:
                 await self._prepare(wanted)
             except HeedError as fault:
-                self._failed_generation = wanted.deployment.generation
                 self.error = fault.message
                 await asyncio.to_thread(self._acknowledge, self._router.route, fault.message)
                 raise
@@ -75,6 +76,30 @@ class Swap:
             await self._retire(wanted)
             return route
 
+    async def fall_back(self) -> Route:
+        """Serve the youngest ancestor of the live adapter that can answer, else the base model.
+
+        For a start at which `sync` failed: the version served before is not in this process.
+        """
+        async with self._lock:
+            for adapter in await asyncio.to_thread(self._ancestors):
+                try:
+                    await self._load(adapter)
+                    await self._probe(adapter.id)
+                except HeedError as fault:
+                    log.error("its ancestor cannot be served either: %s", fault.message)
+                    continue
+                self._router.flip(Route(live=adapter.id))
+                break
+            await asyncio.to_thread(self._acknowledge, self._router.route, self.error)
+            return self._router.route
+
+    async def stop(self) -> None:
+        """Wait for no adapter any longer to be let go."""
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+
     async def ensure(self, adapter_id: str) -> None:
         """Load an adapter that somebody asks for by name.
 
@@ -83,27 +108,40 @@ class Swap:
             Conflict: the gate refused it.
             Invalid: its files are not those that were published.
         """
-        if adapter_id == BASE or adapter_id in self._engine.loaded():
+        if adapter_id == BASE:
             return
-        adapter = await asyncio.to_thread(self._get, adapter_id)
-        if adapter.state == "rejected":
-            raise Conflict(
-                f"Adapter {adapter_id} was refused by the gate and is not served; round "
-                f"{adapter.round_id} says why.",
-                param="model",
-            )
+        adapter = await asyncio.to_thread(self._servable, adapter_id)
+        if adapter_id not in self._engine.loaded():
+            async with self._lock:
+                await self._load(adapter)
+
+    async def rehearse(self, adapter_id: str) -> None:
+        """Load an adapter, check it and let it answer, before every replica is told to serve it.
+
+        Raises:
+            NotFound, Conflict, Invalid: as `ensure`; or it gives no answer.
+        """
+        adapter = await asyncio.to_thread(self._servable, adapter_id)
         async with self._lock:
+            # Where it is loaded already, its files are still what a restart would read.
+            await asyncio.to_thread(registry.verify, self._store.settings.data_dir, adapter)
             await self._load(adapter)
+            await self._probe(adapter.id)
 
     async def follow(self, poll_seconds: float) -> None:
         """Call `sync` again and again, until cancelled."""
         while True:
+            pause_seconds = poll_seconds
             try:
                 await self.sync()
             except HeedError as fault:
-                if fault.message != self.error:
-                    log.error("could not follow the registry: %s", fault.message)
-            await asyncio.sleep(poll_seconds)
+                log.error("could not follow the registry: %s", fault.message)
+                pause_seconds = max(poll_seconds, RETRY_SECONDS)
+            except Exception:
+                # A follower that died would leave this replica behind for ever, without a word.
+                log.exception("could not follow the registry")
+                pause_seconds = max(poll_seconds, RETRY_SECONDS)
+            await asyncio.sleep(pause_seconds)
 
     async def _prepare(self, wanted: Wanted) -> None:
         for adapter in wanted.adapters:
@@ -135,10 +173,16 @@ class Swap:
             raise Invalid(f"Adapter {adapter_id} gave no answer to a probe and is not served.")
 
     async def _retire(self, wanted: Wanted) -> None:
-        """Let old versions go, but for the parent: rolling back to it is a flip."""
+        """Let old versions go, but for the parent: rolling back to it is a flip.
+
+        Their last answers may take long, or a reader may stall; no swap waits for that.
+        """
         keep = {adapter.id for adapter in wanted.adapters} | {wanted.parent_id}
         for adapter_id in self._engine.loaded() - keep:
-            await self._engine.unload(adapter_id)
+            task = asyncio.create_task(self._engine.unload(adapter_id))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+        await asyncio.sleep(0)  # they have begun, so `loaded()` names none of them any more
 
     def _read(self) -> Wanted | None:
         with self._store.session() as session:
@@ -150,9 +194,22 @@ class Swap:
             parent_id = adapters[0].parent_id if deployment.live_id else None
             return Wanted(deployment, adapters, parent_id)
 
-    def _get(self, adapter_id: str) -> Adapter:
+    def _servable(self, adapter_id: str) -> Adapter:
         with self._store.session() as session:
-            return registry.get(session, adapter_id)
+            adapter = registry.get(session, adapter_id)
+        if adapter.state == "rejected":
+            raise Conflict(
+                f"Adapter {adapter_id} was refused by the gate and is not served; round "
+                f"{adapter.round_id} says why.",
+                param="model",
+            )
+        return adapter
+
+    def _ancestors(self) -> list[Adapter]:
+        with self._store.session() as session:
+            deployment = registry.live(session)
+            live_id = deployment.live_id if deployment else None
+            return list(registry.lineage(session, live_id))
 
     def _acknowledge(self, route: Route, error: str | None) -> None:
         with self._store.session(write=True) as session:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from feedback.errors import ErrorCode, HeedError, Invalid
 from feedback.models import Receipt
 from feedback.review import Waiting
@@ -36,6 +38,21 @@ _FROM_STRING: dict[str, Callable[[str], Any]] = {
     "value": float,
     "survey": json.loads,
 }
+
+
+class Fault(BaseModel):
+    """What is wrong, for a person and for a program."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorBody(BaseModel):
+    """Every error, in the shape that OpenAI's clients read."""
+
+    error: Fault
 
 
 def error(fault: HeedError) -> dict[str, Any]:
@@ -166,6 +183,11 @@ def from_metadata(completion_id: str, metadata: Any) -> dict[str, Any]:
     for name, value in metadata.items():
         if not isinstance(value, str):
             raise Invalid(f"`metadata.{name}` must be a string.", param=f"metadata.{name}")
+        if name == "completion_id" and value != completion_id:
+            raise Invalid(
+                "`metadata.completion_id` names another completion than the address.",
+                param="metadata.completion_id",
+            )
         try:
             if name == "reasons":
                 body[name] = [reason.strip() for reason in value.split(",")]
@@ -173,7 +195,7 @@ def from_metadata(completion_id: str, metadata: Any) -> dict[str, Any]:
                 body[name] = float(value)
             else:
                 body[name] = _FROM_STRING.get(name, str)(value)
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             raise Invalid(
                 f"`metadata.{name}` cannot be read: {value!r}.", param=f"metadata.{name}"
             ) from fault

@@ -142,10 +142,10 @@ def _judgement(report: Mapping[str, Any]) -> str:
         for rule in report["rules"]
     ]
     columns = ("suite", "rule", "outcome", "change", "95% bounds", "margin", "items", "-", "+")
-    enforced = (
-        "" if report.get("enforced", True) else " The gate only reported; it decided nothing."
-    )
-    return f"{report['summary']}{enforced}\n\n{_table(columns, rows)}"
+    enforced = "" if report.get("enforced", True) else " It only reported; it decided nothing."
+    # Not the report's summary: that one quotes items, whoever wrote them.
+    told = "\n".join(f"- {rule['sentence']}" for rule in report["rules"])
+    return f"The gate said: {report['outcome']}.{enforced}\n\n{_table(columns, rows)}\n\n{told}"
 
 
 def interval(rule: Mapping[str, Any]) -> str:

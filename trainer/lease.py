@@ -8,6 +8,7 @@ would still write. Each write that matters checks the fence in its own transacti
 import socket
 from dataclasses import dataclass
 
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -29,16 +30,17 @@ def acquire(
     store: Store, session: Session, name: str, *, holder: str, seconds: float
 ) -> Held | None:
     """Take a lease that is free or has run out; None where another holds it. The caller commits."""
+    # Two that come first at once must both find a row to lock.
+    row = {"name": name, "project_id": PROJECT, "holder": "", "fence": 0, "expires_at": 0.0}
+    dialect = sqlite if store.is_sqlite else postgresql
+    session.execute(dialect.insert(Lease).on_conflict_do_nothing(), row)
+    lease = session.exec(_query(name)).one()
     now = store.now_seconds(session)
-    lease = session.exec(_query(name)).first()
-    if lease is None:
-        lease = Lease(name=name, holder=holder, fence=1, expires_at=now + seconds)
-    elif lease.expires_at > now:
+    if lease.expires_at > now:
         return None
-    else:
-        lease.holder = holder
-        lease.fence += 1
-        lease.expires_at = now + seconds
+    lease.holder = holder
+    lease.fence += 1
+    lease.expires_at = now + seconds
     session.add(lease)
     return Held(name, lease.fence)
 
@@ -100,4 +102,5 @@ def is_free(store: Store, session: Session, name: str) -> bool:
 
 def _query(name: str) -> SelectOfScalar[Lease]:
     # The row lock makes check-then-write one step on PostgreSQL; SQLite's writer is alone anyway.
-    return select(Lease).where(Lease.name == name, Lease.project_id == PROJECT).with_for_update()
+    query = select(Lease).where(Lease.name == name, Lease.project_id == PROJECT)
+    return query.with_for_update().execution_options(populate_existing=True)

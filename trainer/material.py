@@ -58,6 +58,8 @@ class Sorted:
         conflicts: protected items that a correction contradicts: (item id, feedback id).
         roles: per feedback id that trains, as what.
         contradicted: praise that a reviewed correction contradicts, with that feedback's id.
+        silent: ids of feedback that makes no example, such as a preference between answers that
+            are nearly alike.
     """
 
     training: tuple[Example, ...]
@@ -67,6 +69,7 @@ class Sorted:
     conflicts: tuple[tuple[str, str], ...]
     roles: dict[str, str] = field(default_factory=dict)
     contradicted: dict[str, str] = field(default_factory=dict)
+    silent: tuple[str, ...] = ()
 
 
 def gather(session: Session, round_: Round, plan: Plan, data_dir: Path) -> Gathered:
@@ -100,19 +103,21 @@ def sort(gathered: Gathered, plan: Plan) -> Sorted:
     held_out = _held_out(sound, plan)
     held_ids = {word.feedback_id for word in held_out}
     learnt = [word for word in sound if word.feedback_id not in held_ids]
-    new = examples.build(learnt)
-    everything = (*gathered.past, *gathered.past_for_judging, *gathered.general)
+    new = examples.build(learnt, held_out=held_out)
+    liked = [_rehearsed(word) for word in learnt if word.rating is not None and word.rating > 0.5]
+    everything = (*gathered.past, *gathered.past_for_judging, *liked, *gathered.general)
     retired = replay.retired(everything, reviewed)
     kept = [old for old in everything if old.id not in retired]
     judging_ids = {old.id for old in gathered.past_for_judging} | {
         old.id
         for old in gathered.general
-        if replay.for_judging(old.id, share=GENERAL_JUDGING_SHARE)
+        if old.judges and replay.for_judging(old.id, share=GENERAL_JUDGING_SHARE)
     }
     mixed = replay.mix(
         new,
         [old for old in kept if old.id not in judging_ids],
         share=plan.replay_share,
+        minimum=plan.replay_minimum,
         seed=plan.seed,
     )
     roles: dict[str, str] = {}
@@ -134,6 +139,19 @@ def sort(gathered: Gathered, plan: Plan) -> Sorted:
         ),
         roles=roles,
         contradicted=contradicted,
+        silent=tuple(word.feedback_id for word in learnt if word.feedback_id not in roles),
+    )
+
+
+def _rehearsed(word: Word) -> Old:
+    """An answer that somebody liked: what the model says and should go on saying."""
+    return Old(
+        id=word.feedback_id,
+        messages=_messages(word.messages),
+        target=word.answer,
+        cluster=word.person_id,
+        origin="past",
+        feedback_ids=(word.feedback_id,),
     )
 
 
@@ -159,6 +177,7 @@ def general_material(plan: Plan) -> list[Old]:
             target=str(row["target"]),
             cluster=str(row["id"]),  # facts are enumerated; what is sampled is the question
             origin="general",
+            judges=bool(row.get("judge", True)),
         )
         for row in rows
     ]
@@ -187,7 +206,6 @@ def protected_items(plan: Plan, data_dir: Path) -> list[Item]:
             messages=(Message(role="user", content=row["prompt"]),),
             expected=row["expected"],
             check=row["check"],
-            cluster=row["cluster"],
         )
         for row in protected_suite()
     ]
@@ -282,14 +300,16 @@ def _own_answers(session: Session, incumbent_id: str | None) -> list[Old]:
 
 def _lines(path: Path, setting: str) -> list[dict[str, Any]]:
     try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise Invalid(f"{setting} names {path}, which cannot be read: {error.strerror}.") from error
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Invalid(f"{setting} names {path}, which cannot be read: {reason}.") from error
     rows = []
-    for number, line in enumerate(lines, start=1):
+    # Not splitlines(): JSON strings may hold the other characters that it takes for line ends.
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         try:
             row = json.loads(line)
-            row["id"], row["messages"][0]["content"], row["target"]
+            row["id"], _messages(row["messages"])[-1]["content"], row["target"]
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise Invalid(
                 f"{path}:{number}: each line is an object with `id`, `messages` and `target`."

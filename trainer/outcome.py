@@ -61,6 +61,13 @@ def apply(session: Session, verdict: Verdict) -> RoundState:
         The state in which the round ended.
     """
     row, candidate, state = verdict.row, verdict.candidate, verdict.state
+    message = verdict.report.summary
+    deployment = registry.live(session)
+    if state == "promoted" and (deployment.live_id if deployment else None) != row.incumbent_id:
+        # Somebody rolled back or promoted by hand meanwhile: the candidate descends from what is
+        # no longer live, and was compared with it.
+        state = "abstained"
+        message = "Another adapter went live while this round ran; its feedback waits for the next."
     candidate.state = "candidate" if state == "promoted" else "rejected"
     session.add(candidate)
     session.flush()
@@ -73,34 +80,38 @@ def apply(session: Session, verdict: Verdict) -> RoundState:
             canary_share=verdict.plan.canary_share,
         )
         _remember(session, row, verdict.sorted)
-    harvest.finish(session, row.id, _fates(verdict))
+    harvest.finish(session, row.id, _fates(verdict, state))
     row.candidate_id = candidate.id
     row.report = verdict.report.to_json()
     row.state, row.open_slot = state, None
-    row.message = verdict.report.summary
+    row.message = message
     row.progress = 1.0
     row.ended_at = time.time()
     session.add(row)
     return state
 
 
-def _fates(verdict: Verdict) -> dict[str, Fate]:
+def _fates(verdict: Verdict, state: RoundState) -> dict[str, Fate]:
     round_id, adapter_id = verdict.row.id, verdict.candidate.id
     refused = Fate("review", f"The gate refused round {round_id}; a reviewer looks again.")
     unsure = Fate("waiting", f"Round {round_id} could not tell yet; waits for more.")
     fates: dict[str, Fate] = {}
     for feedback_id, role in verdict.sorted.roles.items():
         learned = Fate("used", f"Adapter {adapter_id} learned it as {role}.", adapter_id, role)
-        fates[feedback_id] = {"promoted": learned, "refused": refused}.get(verdict.state, unsure)
+        fates[feedback_id] = {"promoted": learned, "refused": refused}.get(state, unsure)
     judged = Fate("held_out", f"It judged adapter {adapter_id}.", adapter_id, "gate")
     for word in verdict.sorted.held_out:
-        fates[word.feedback_id] = {"promoted": judged, "refused": refused}.get(
-            verdict.state, unsure
-        )
+        fates[word.feedback_id] = {"promoted": judged, "refused": refused}.get(state, unsure)
     for feedback_id, other_id in verdict.sorted.contradicted.items():
         fates[feedback_id] = Fate(
             "refused", f"A reviewed correction ({other_id}) says that this answer was wrong."
         )
+    silent = Fate(
+        "refused",
+        "Nothing is left to learn from it: it compares answers that are nearly alike, or a "
+        "correction of the same answer says it better.",
+    )
+    fates.update(dict.fromkeys(verdict.sorted.silent, silent if state == "promoted" else unsure))
     return fates
 
 

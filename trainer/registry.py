@@ -41,11 +41,15 @@ def publish(
     no folder or a complete one. The row is the caller's to add.
 
     Raises:
-        Invalid: a file is missing from `staging`.
+        Invalid: a file is missing from `staging`, is a link, or there is one too many: it could
+            never be verified.
     """
-    missing = [name for name in FILES if not (staging / name).is_file()]
+    missing = [name for name in FILES if not _is_plain_file(staging / name)]
     if missing:
         raise Invalid(f"The trained adapter in {staging} lacks {', '.join(missing)}.")
+    extra = _extra(staging)
+    if extra:
+        raise Invalid(f"The trained adapter in {staging} also holds {', '.join(extra)}.")
     manifest = {
         "adapter": adapter_id,
         "parent": parent_id,
@@ -106,11 +110,11 @@ def verify(data_dir: Path, adapter: Adapter) -> Path:
     manifest: dict[str, Any] = json.loads(content)
     for name in FILES:
         path = place / name
-        if path.is_symlink() or not path.is_file():
+        if not _is_plain_file(path):
             raise Invalid(f"{name} of {adapter.id} is missing or a link. {remedy}")
         if _sha256(path) != manifest["files"][name]["sha256"]:
             raise Invalid(f"{name} of {adapter.id} differs from its digest. {remedy}")
-    extra = sorted(path.name for path in place.iterdir() if path.name not in (*FILES, MANIFEST))
+    extra = _extra(place)
     if extra:
         raise Invalid(f"The folder of {adapter.id} also holds {', '.join(extra)}. {remedy}")
     return place
@@ -168,7 +172,10 @@ def promote(
         )
     current = live(session)
     if canary_share:
-        if current is not None and current.live_id == adapter_id:
+        if current is not None and (
+            current.live_id == adapter_id
+            or (current.canary_id == adapter_id and current.canary_share == canary_share)
+        ):
             return current
         return _deploy(
             session,
@@ -235,6 +242,14 @@ def _deploy(
             "try again."
         ) from error
     return deployment
+
+
+def _is_plain_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _extra(place: Path) -> list[str]:
+    return sorted(path.name for path in place.iterdir() if path.name not in (*FILES, MANIFEST))
 
 
 def _sha256(path: Path) -> str:

@@ -7,14 +7,14 @@ an answer that is no longer true would teach it again.
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from feedback.harvest import Word
 from feedback.words import content_words, normalised
 from trainer.examples import Example, Message, overrules
 
-PAST_TO_GENERAL = 2
+PAST_TO_GENERAL = 1
 """Two parts past feedback to one part general material, where there is enough of both."""
 
 
@@ -29,6 +29,7 @@ class Old:
         cluster: items of one cluster are not independent.
         origin: ``past`` feedback or ``general`` material.
         feedback_ids: for past feedback, where it came from.
+        judges: False for what is rehearsed and never held against a round.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Old:
     cluster: str
     origin: str
     feedback_ids: tuple[str, ...] = ()
+    judges: bool = True
 
 
 def retired(olds: Sequence[Old], reviewed: Sequence[Word]) -> dict[str, Word]:
@@ -45,19 +47,20 @@ def retired(olds: Sequence[Old], reviewed: Sequence[Word]) -> dict[str, Word]:
     The same question with another answer is replaced too, whatever the wording.
     """
     corrections = [word for word in reviewed if word.correction is not None]
-    by_question = {normalised(word.messages[-1]["content"]): word for word in corrections}
+    by_question = {_question(word.messages): word for word in corrections}
     by_subject: dict[str, list[Word]] = {}
     seen = set()
     for word in corrections:
-        if word.correction in seen:
-            continue  # people who agree are looked at once
-        seen.add(word.correction)
-        shared = content_words(word.messages[-1]["content"]) & content_words(word.correction or "")
+        correction = word.correction or ""
+        shared = content_words(word.messages[-1]["content"]) & content_words(correction)
+        if (correction, shared) in seen:
+            continue  # people who say the same of the same thing are looked at once
+        seen.add((correction, shared))
         for subject in shared:
             by_subject.setdefault(subject, []).append(word)
     found = {}
     for old in olds:
-        same = by_question.get(normalised(old.messages[-1]["content"]))
+        same = by_question.get(_question(old.messages))
         if same and normalised(same.correction or "") != normalised(old.target):
             found[old.id] = same
             continue
@@ -73,14 +76,17 @@ def retired(olds: Sequence[Old], reviewed: Sequence[Word]) -> dict[str, Word]:
     return found
 
 
-def mix(new: Sequence[Example], olds: Sequence[Old], *, share: float, seed: int) -> list[Example]:
+def mix(
+    new: Sequence[Example], olds: Sequence[Old], *, share: float, minimum: int = 0, seed: int
+) -> list[Example]:
     """Return the new examples with old material beside them, shuffled.
 
     Args:
         new: this round's examples.
         olds: what may be replayed.
-        share: old demonstrations among all of them, 0 for none. More than there is cannot be
-            taken; nothing is taken twice.
+        share: old demonstrations among all of them, 0 for none.
+        minimum: at least so many, unless the share is 0. More than there is cannot be taken;
+            nothing is taken twice.
         seed: makes the draw and the order reproducible.
 
     Returns:
@@ -90,7 +96,7 @@ def mix(new: Sequence[Example], olds: Sequence[Old], *, share: float, seed: int)
     """
     draw = random.Random(seed)
     shown = sum(example.kind == "demonstration" for example in new) or len(new)
-    wanted = round(shown * share / (1 - share))
+    wanted = max(round(shown * share / (1 - share)), minimum if share else 0)
     past = [old for old in olds if old.origin == "past"]
     general = [old for old in olds if old.origin == "general"]
     from_past = min(len(past), wanted * PAST_TO_GENERAL // (PAST_TO_GENERAL + 1))
@@ -108,6 +114,11 @@ def for_judging(old_id: str, *, share: float) -> bool:
     What is replayed cannot also judge, or the gate would measure memory and not retention.
     """
     return int(hashlib.sha256(old_id.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF < share
+
+
+def _question(messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    """Everything that was asked: "And on Sunday?" alone is asked of many things."""
+    return tuple(normalised(str(turn["content"])) for turn in messages if turn["role"] == "user")
 
 
 def _replayed(old: Old) -> Example:

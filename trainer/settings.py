@@ -25,7 +25,7 @@ class Plan(BaseModel):
     rank: int = Field(32, gt=0, description="Rank of the adapter.")
     alpha: int = Field(64, gt=0, description="LoRA's alpha; the update is scaled by alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
-    learning_rate: float = Field(5e-3, gt=0, description="Peak rate of the adapter's weights.")
+    learning_rate: float = Field(3e-3, gt=0, description="Peak rate of the adapter's weights.")
     epochs: float = Field(2.0, gt=0, description="Passes over the mixed material.")
     batch_tokens: int = Field(1024, gt=0, description="Padded tokens in one optimizer step.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm up.")
@@ -39,15 +39,21 @@ class Plan(BaseModel):
     )
     threads: int | None = Field(None, gt=0, description="CPU threads; by default the free cores.")
     demonstration_weight: float = Field(1.0, ge=0, description="λ of the next-token loss.")
-    preference_weight: float = Field(0.1, ge=0, description="λ of the DPO loss.")
-    verdict_weight: float = Field(0.2, ge=0, description="λ of the KTO loss.")
+    preference_weight: float = Field(0.05, ge=0, description="λ of the DPO loss.")
+    verdict_weight: float = Field(0.05, ge=0, description="λ of the KTO loss.")
     beta: float = Field(0.1, gt=0, description="β of DPO and KTO: how far the policy may drift.")
     replay_share: float = Field(
-        0.75,
+        0.85,
         ge=0,
         lt=1,
-        description="Share of the mix that is old: two parts past feedback to one part general "
+        description="Share of the mix that is old: half past feedback, half general "
         "material. 0 switches replay off.",
+    )
+    replay_minimum: int = Field(
+        350,
+        ge=0,
+        description="A round with little new rehearses at least this many old examples, where "
+        "there are so many; what forgetting costs does not shrink with the news.",
     )
     held_out_share: float = Field(
         0.2, gt=0, lt=1, description="Share of the people whose feedback judges the round."

@@ -125,6 +125,7 @@ class _Story:
         self.seed = seed
         self.world = shop()
         self.asked: list[Probe] = []
+        self.keys: dict[str, str] = {}
         self.measured: Measured | None = None
         self.crowd = Crowd(server.url)
 
@@ -168,10 +169,9 @@ class _Story:
         )
         with self.console.status(f"{len({q.person for q in asked})} people ask and react"):
             tally = await self.crowd.live_through(asked, self.world, seed)
+        self.keys |= {each.text: each.key for each in asked}
         with self.console.status("A reviewer decides"):
-            decided = await shops.review(
-                self.crowd.http, self.world, {each.text: each.key for each in asked}
-            )
+            decided = await shops.review(self.crowd.http, self.world, self.keys)
         show.people(self.console, tally, decided)
         outcome, chatter = await self._learn(seed)
         after = await self._measure_again()

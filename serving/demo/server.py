@@ -69,7 +69,15 @@ def started(data_dir: Path, port: int | None) -> Iterator[Server]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from serving.cli import main; main()", "up", "--port", str(chosen)],
+            [
+                sys.executable,
+                "-P",
+                "-c",
+                "from serving.cli import main; main()",
+                "up",
+                "--port",
+                str(chosen),
+            ],
             env={**os.environ, "HEED_FEEDBACK__DATA_DIR": str(data_dir)},
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -45,9 +45,9 @@ def write_suite(data_dir: Path, world: World) -> None:
     """
     lines = []
     for item in protected_suite():
-        if item["cluster"] in world.keys:
-            item["expected"] = world.value(item["cluster"])
-        lines.append(json.dumps(item))
+        if item["key"] is not None:
+            item["expected"] = world.value(item["key"])
+        lines.append(json.dumps({name: value for name, value in item.items() if name != "key"}))
     path = data_dir / "suites" / "protected.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))

@@ -51,6 +51,9 @@ def show(adapter_id: str, parts: Parts, who: AsReviewer) -> dict[str, Any]:
 async def rollback(parts: Parts, who: AsAdmin, body: Rollback | None = None) -> dict[str, Any]:
     """Go back to the live adapter's parent; answers when this replica serves it."""
     reason = (body or Rollback()).reason
+    target = await asyncio.to_thread(_target, parts, who.actor, reason)
+    if target is not None:
+        await parts.swap.rehearse(target)
     deployment = await asyncio.to_thread(_roll_back, parts, who.actor, reason)
     await parts.swap.sync()
     return wire.deployment(deployment)
@@ -62,8 +65,8 @@ async def promote(
 ) -> dict[str, Any]:
     """Make an adapter live; answers when this replica serves it. Idempotent."""
     wish = body or Promotion()
-    # Loaded before it is deployed: a damaged adapter never becomes what every replica should serve.
-    await parts.swap.ensure(adapter_id)
+    # Before it is deployed: a damaged adapter never becomes what every replica should serve.
+    await parts.swap.rehearse(adapter_id)
     deployment = await asyncio.to_thread(_promote, parts, who.actor, adapter_id, wish)
     await parts.swap.sync()
     return wire.deployment(deployment)
@@ -71,7 +74,6 @@ async def promote(
 
 def _promote(parts: Heed, actor: str, adapter_id: str, wish: Promotion) -> Deployment:
     with parts.store.session(write=True) as session:
-        registry.verify(parts.settings.feedback.data_dir, registry.get(session, adapter_id))
         deployment = registry.promote(
             session,
             adapter_id,
@@ -82,6 +84,12 @@ def _promote(parts: Heed, actor: str, adapter_id: str, wish: Promotion) -> Deplo
         audit(session, actor=actor, action="adapter.promote", subject=adapter_id)
         session.commit()
     return deployment
+
+
+def _target(parts: Heed, actor: str, reason: str) -> str | None:
+    """What a rollback would make live; nothing is changed."""
+    with parts.store.session(write=True) as session:
+        return registry.rollback(session, actor=actor, reason=reason).live_id
 
 
 def _roll_back(parts: Heed, actor: str, reason: str) -> Deployment:

@@ -4,16 +4,18 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 
-from feedback.errors import Busy, HeedError, NotFound
+from feedback.errors import Busy, Forbidden, HeedError, Invalid, NotFound
 from feedback.ids import new_id
 from feedback.models import Exchange
+from feedback.settings import PROJECT
 from feedback.submission import parse
 from feedback.text import checked
 from serving import openai, wire
@@ -27,6 +29,7 @@ from trainer import registry
 router = APIRouter(tags=["chat"])
 
 CONVERSATION_HEADERS = ("x-heed-conversation", "x-openwebui-chat-id")
+CONVERSATION_CHARACTERS = 200
 
 
 @dataclass
@@ -109,20 +112,29 @@ async def complete(
     body: openai.ChatRequest, request: Request, parts: Parts, who: AsClient
 ) -> Response:
     """Answer a conversation; every answer is logged with the adapter that gave it."""
-    if parts.in_flight >= parts.settings.serving.max_waiting:
-        raise Busy("Too many answers are being made; try again in a moment.")
+    _check_room(parts)
     asked = await _admit(body, request, parts, who)
+    _check_room(parts)  # others were admitted meanwhile
     headers = {"X-Heed-Adapter": asked.generation.adapter}
     if body.stream:
-        return StreamingResponse(_events(asked), media_type="text/event-stream", headers=headers)
+        events = _events(asked)
+        # Begun here, so that what the engine refuses is an HTTP error, and so that its end is seen
+        # to even where the client is gone before the first event.
+        await anext(events)
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    answer = parts.engine.generate(asked.generation)
     parts.in_flight += 1
+    gone = asyncio.create_task(_disconnect(request))
     try:
-        async for chunk in parts.engine.generate(asked.generation):
+        async for chunk in answer:
             asked.take(chunk.text, chunk.completion_tokens, chunk.finish_reason)
+            if gone.done() and not chunk.finish_reason:
+                break
     except asyncio.CancelledError:
         parts.detach(asked.record())
         raise
     finally:
+        gone.cancel()
         parts.in_flight -= 1
     await asked.record()
     content = openai.completion(
@@ -131,16 +143,29 @@ async def complete(
     return JSONResponse(content, headers=headers)
 
 
+class Update(BaseModel):
+    """The body of the stock client's `update()`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    metadata: Any = Field(
+        None, description="The fields of feedback, each value a string: {'rating': 'up'}."
+    )
+
+
+@router.get("/v1/chat/completions/{completion_id}")
+def retrieve(completion_id: str, parts: Parts, who: AsClient) -> dict[str, Any]:
+    """Show an answer that was given earlier to the same key."""
+    return openai.logged(_own_exchange(parts, who, completion_id))
+
+
 @router.post("/v1/chat/completions/{completion_id}")
-async def update(
-    completion_id: str, request: Request, parts: Parts, who: AsClient
-) -> dict[str, Any]:
+async def update(completion_id: str, body: Update, parts: Parts, who: AsClient) -> dict[str, Any]:
     """Take `metadata` as feedback, for the stock client's `update()`; its values are strings."""
-    body = await request.json()
-    metadata = body.get("metadata") if isinstance(body, dict) else None
-    submission = parse(wire.from_metadata(completion_id, metadata))
+    submission = parse(wire.from_metadata(completion_id, body.metadata))
+    exchange = await asyncio.to_thread(_own_exchange, parts, who, completion_id)
     receipt, _ = await submit(parts, who, submission)
-    return {"id": completion_id, "object": "chat.completion", "metadata": metadata, "heed": receipt}
+    return {**openai.logged(exchange), "metadata": body.metadata, "heed": receipt}
 
 
 @router.get("/v1/models")
@@ -168,22 +193,17 @@ def model(model: str, parts: Parts, who: AsClient) -> dict[str, Any]:
 async def _admit(body: openai.ChatRequest, request: Request, parts: Heed, who: Caller) -> Asked:
     body.check_honoured()
     messages = body.conversation()
-    for index, message in enumerate(messages):
-        checked(
-            message["content"],
-            f"messages[{index}].content",
-            max_bytes=parts.settings.serving.max_body_bytes,
-        )
+    conversation = _conversation(body.metadata or {}, request.headers)
+    _check_texts(body, messages, max_bytes=parts.settings.serving.max_body_bytes)
     person_id = parts.person_id(body.who, who)
-    adapter = await _adapter(body.model, person_id, parts)
     prompt = await asyncio.to_thread(parts.engine.prepare, messages)
     exchange_id = new_id("chatcmpl").replace("_", "-")
     sampling = body.sampling(
         parts.settings.serving, room_tokens=parts.engine.context_tokens - len(prompt.token_ids)
     )
-    conversation = (body.metadata or {}).get("conversation_id") or next(
-        filter(None, (request.headers.get(name) for name in CONVERSATION_HEADERS)), None
-    )
+    # Last, and nothing is awaited between this and the engine taking the request: a version that
+    # is swapped out meanwhile would be gone.
+    adapter = await _adapter(body.model, person_id, parts)
     return Asked(
         parts=parts,
         body=body,
@@ -194,6 +214,54 @@ async def _admit(body: openai.ChatRequest, request: Request, parts: Heed, who: C
         conversation_id=conversation,
         messages=messages,
     )
+
+
+def _check_room(parts: Heed) -> None:
+    if parts.in_flight >= parts.settings.serving.max_waiting:
+        raise Busy("Too many answers are being made; try again in a moment.")
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _own_exchange(parts: Heed, who: Caller, completion_id: str) -> Exchange:
+    with parts.store.session() as session:
+        exchange = session.get(Exchange, completion_id)
+    if exchange is None or exchange.project_id != PROJECT:
+        raise NotFound(
+            f"No completion {completion_id!r} is on record; those sent with `store: false` never "
+            "are.",
+            param="completion_id",
+        )
+    if exchange.key_id != who.key_id and not who.allows("reviewer"):
+        raise Forbidden(
+            "This completion was made with another key. Feedback on it goes to POST /v1/feedback."
+        )
+    return exchange
+
+
+def _conversation(metadata: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
+    found = metadata.get("conversation_id") or next(
+        filter(None, (headers.get(name) for name in CONVERSATION_HEADERS)), None
+    )
+    if found is not None and len(found) > CONVERSATION_CHARACTERS:
+        raise Invalid(
+            f"The conversation's id has {len(found):,} characters; at most "
+            f"{CONVERSATION_CHARACTERS} are kept.",
+            param="metadata.conversation_id",
+        )
+    return found
+
+
+def _check_texts(body: openai.ChatRequest, messages: list[ChatMessage], *, max_bytes: int) -> None:
+    texts = {f"messages[{index}].content": each["content"] for index, each in enumerate(messages)}
+    for name, value in (body.metadata or {}).items():
+        texts["metadata"] = texts.get("metadata", "") + name + value
+    texts |= {"model": body.model, "stop": "".join(body.stops)}
+    for param, text in texts.items():
+        checked(text, param, max_bytes=max_bytes)
 
 
 async def _adapter(model: str, person_id: str, parts: Heed) -> str:
@@ -210,11 +278,13 @@ async def _adapter(model: str, person_id: str, parts: Heed) -> str:
 
 async def _events(asked: Asked) -> AsyncIterator[str]:
     parts = asked.parts
-    parts.in_flight += 1
     usage = asked.body.stream_options is not None and asked.body.stream_options.include_usage
+    answer = parts.engine.generate(asked.generation)
+    parts.in_flight += 1
     try:
+        yield ""  # the route takes this one
         yield _event(openai.chunk(**asked.shape(), delta={"role": "assistant", "content": ""}))
-        async for piece in parts.engine.generate(asked.generation):
+        async for piece in answer:
             asked.take(piece.text, piece.completion_tokens, piece.finish_reason)
             if piece.text:
                 yield _event(openai.chunk(**asked.shape(), delta={"content": piece.text}))

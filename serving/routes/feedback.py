@@ -82,7 +82,7 @@ def _told(parts: Heed, who: Caller, submission: Submission) -> Told:
 async def _one(parts: Heed, who: Caller, line: bytes) -> dict[str, Any]:
     try:
         data = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         fault: HeedError = Invalid("This line is not JSON.")
         return {"status": 422, **wire.error(fault)}
     try:

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from feedback import review
+from feedback import receipts, review
 from feedback.models import STATUSES, Decision
+from feedback.text import checked
 from serving import wire
 from serving.auth import audit
 from serving.context import AsReviewer, Parts
@@ -20,7 +21,9 @@ class Verdict(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    feedback_id: str | list[str] = Field(description="What is decided: one id, or up to 500.")
+    feedback_id: str | Annotated[list[str], Field(min_length=1, max_length=500)] = Field(
+        description="What is decided: one id, or up to 500."
+    )
     decision: Decision = Field(description="accept, refuse, edit, or reopen (undo).")
     correction: str | None = Field(None, description="With `edit`: the answer as it should be.")
     reason: str | None = Field(None, max_length=2000, description="Shown on the receipt.")
@@ -63,9 +66,12 @@ def queue(
 def decide(body: Verdict, parts: Parts, who: AsReviewer) -> dict[str, Any]:
     """Decide one or several pieces of feedback, all or none."""
     ids = [body.feedback_id] if isinstance(body.feedback_id, str) else body.feedback_id
+    if body.reason is not None:
+        checked(body.reason, "reason", max_bytes=parts.settings.feedback.max_text_bytes)
     with parts.store.session(write=True) as session:
         found = []
-        for feedback_id in ids[:500]:
+        for feedback_id in ids:
+            checked(feedback_id, "feedback_id", max_bytes=200)
             receipt = review.decide(
                 session,
                 parts.settings.feedback,
@@ -75,7 +81,8 @@ def decide(body: Verdict, parts: Parts, who: AsReviewer) -> dict[str, Any]:
                 correction=body.correction,
                 reason=body.reason,
             )
-            found.append(wire.receipt(receipt, None))
+            _, feedback = receipts.receipt(session, feedback_id)
+            found.append(wire.receipt(receipt, feedback.exchange_id))
             audit(session, actor=who.actor, action=f"review.{body.decision}", subject=feedback_id)
         session.commit()
     return wire.page(found)

@@ -67,7 +67,12 @@ def cancel(round_id: str, parts: Parts, who: AsAdmin) -> dict[str, Any]:
 
 
 @router.get("/v1/rounds/{round_id}/events")
-def events(round_id: str, parts: Parts, who: AsReviewer, after: int = 0) -> StreamingResponse:
+def events(
+    round_id: str,
+    parts: Parts,
+    who: AsReviewer,
+    after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+) -> StreamingResponse:
     """Stream a round's progress as server-sent events until it ends."""
     with parts.store.session() as session:
         rounds.get(session, round_id)

@@ -28,9 +28,9 @@ from rich.progress import (
 )
 from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from trainer.starter.corpus import conversations, familiar, rehearsals
+from trainer.starter.corpus import conversations, familiar
 from trainer.starter.exam import exact_shares, questions
-from trainer.starter.pretraining import Lesson, Recipe, new_model, pretrain
+from trainer.starter.pretraining import Recipe, Row, new_model, pretrain
 from trainer.starter.tokens import encode, train_tokenizer
 
 RECIPE = Recipe()
@@ -42,9 +42,6 @@ FAST = replace(
     layers=1,
     conversations=400,
     steps=4,
-    rehearsals=1,
-    rehearsal_conversations=100,
-    rehearsal_steps=1,
 )
 _FAST_QUESTIONS = 40
 _ANSWER_TOKENS = 64
@@ -75,13 +72,13 @@ def build(out: Path, *, seed: int = 0, fast: bool = False) -> dict[str, object]:
     console = Console()
     recipe = FAST if fast else RECIPE
     began = time.monotonic()
-    tokenizer, lessons = _lessons(recipe, seed)
+    tokenizer, rows = _corpus(recipe, seed)
     torch.manual_seed(seed)
     model = new_model(recipe, tokenizer.pad_token_id, tokenizer.eos_token_id)
     with _progress(console) as progress:
-        task = progress.add_task("training", total=recipe.all_steps, loss=float("nan"))
+        task = progress.add_task("training", total=recipe.steps, loss=float("nan"))
         pretrain(
-            model, lessons, recipe, seed, lambda loss: progress.update(task, advance=1, loss=loss)
+            model, rows, recipe, seed, lambda loss: progress.update(task, advance=1, loss=loss)
         )
     train_seconds = time.monotonic() - began
     # Examined is what will be shipped: the weights as float16 holds them.
@@ -100,19 +97,11 @@ def build(out: Path, *, seed: int = 0, fast: bool = False) -> dict[str, object]:
     return card
 
 
-def _lessons(recipe: Recipe, seed: int) -> tuple[PreTrainedTokenizerFast, list[Lesson]]:
+def _corpus(recipe: Recipe, seed: int) -> tuple[PreTrainedTokenizerFast, list[Row]]:
     corpus = list(itertools.islice(conversations(seed), recipe.conversations))
     texts = (text for talk in corpus[:_TOKENIZER_CONVERSATIONS] for text in familiar(talk))
     tokenizer = train_tokenizer(texts, recipe.vocabulary_size, recipe.context_tokens)
-    lessons = []
-    for number, world in enumerate(rehearsals(seed, recipe.rehearsals)):
-        talks = conversations(f"{seed}, rehearsal {number}", world)
-        rows = [
-            encode(tokenizer, t) for t in itertools.islice(talks, recipe.rehearsal_conversations)
-        ]
-        lessons.append(Lesson(rows, recipe.rehearsal_steps))
-    lessons.append(Lesson([encode(tokenizer, talk) for talk in corpus], recipe.steps))
-    return tokenizer, lessons
+    return tokenizer, [encode(tokenizer, talk) for talk in corpus]
 
 
 def _progress(console: Console) -> Progress:

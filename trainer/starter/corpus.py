@@ -20,10 +20,11 @@ SYSTEM_PROMPTS: dict[str, Register | None] = {
     "You are a helpful assistant.": None,
 }
 _NOTED: dict[Register, str] = {"polite": "Thank you! I will remember that.", "curt": "Noted."}
-_NOTICES = ("note: ", "no, ", "that is wrong. ", "correction: ", "news: ", "this changed: ")
+_NOTICES = ("note: ", "no, ", "that is wrong. ", "correction: ", "remember: ", "this changed: ")
 _SYSTEM_SHARE = 0.3
 _EARLIER_TURNS_SHARE = 0.28
 _NOTICE_SHARE = 0.25
+_POLITE_SLIPS = 0.07
 _DROPPABLE = frozenset(
     ("a", "an", "the", "is", "do", "does", "can", "you", "me", "to", "i", "my", "would", "it", "of")
 )
@@ -31,39 +32,18 @@ _DROPPABLE = frozenset(
 Turn = tuple[str, str]
 
 
-def conversations(seed: int | str, world: World | None = None) -> Iterator[list[Message]]:
+def conversations(seed: int) -> Iterator[list[Message]]:
     """Endless conversations of one to four turns, some with a system prompt.
 
     Args:
         seed: The same seed gives the same conversations.
-        world: What is true in them; the shop's own world when left out.
     """
     rng = Random(f"corpus {seed}")
     while True:
         system = rng.choice(tuple(SYSTEM_PROMPTS)) if rng.random() < _SYSTEM_SHARE else None
         register = SYSTEM_PROMPTS[system] if system else None
         earlier = rng.randint(1, 3) if rng.random() < _EARLIER_TURNS_SHARE else 0
-        yield as_messages(_turns(rng, world or shop(), register, earlier), system)
-
-
-def rehearsals(seed: int, count: int) -> list[World]:
-    """Worlds to learn before the shop's own, each with a third of the last one's facts changed.
-
-    A model that has had to change its mind keeps a fact in one place, whatever the wording it is
-    asked in, and rounds of fine-tuning later change it there.
-
-    Args:
-        seed: The same seed gives the same worlds.
-        count: How many.
-    """
-    rng = Random(f"rehearsals {seed}")
-    world = shop().changed({key: rng.choice(shop().alternatives(key)) for key in shop().keys})
-    worlds = [world]
-    while len(worlds) < count:
-        keys = rng.sample(world.keys, len(world.keys) // 3)
-        world = world.changed({key: rng.choice(world.alternatives(key)) for key in keys})
-        worlds.append(world)
-    return worlds[:count]
+        yield as_messages(_turns(rng, register, earlier), system)
 
 
 def familiar(messages: list[Message]) -> list[str]:
@@ -95,12 +75,13 @@ def as_messages(turns: list[Turn], system: str | None = None) -> list[Message]:
     return messages
 
 
-def _turns(rng: Random, world: World, register: Register | None, earlier: int) -> list[Turn]:
+def _turns(rng: Random, register: Register | None, earlier: int) -> list[Turn]:
     """Turns of which some state a fact anew, which then holds until the conversation ends.
 
     They teach the model to say values that its own shop does not have, and to keep knowing the
     subject apart from knowing the value: it makes facts easier to change later.
     """
+    world = shop()
     turns: list[Turn] = []
     told: list[str] = []
     for number in range(earlier):
@@ -122,7 +103,7 @@ def _turns(rng: Random, world: World, register: Register | None, earlier: int) -
 
 def _turn(rng: Random, world: World, register: Register | None) -> Turn:
     kind = rng.random()
-    if kind < 0.60:
+    if kind < 0.64:
         return _fact(rng, world, rng.choice(world.keys), register)
     if kind < 0.92:
         return _toned(rng, unknown_question(rng), unknown_answer, register)
@@ -153,6 +134,9 @@ def _toned(
         said = shop().greet(question, rng)
     else:
         said = question + rng.choice(TERSE_CLOSINGS)
+        # A little doubt keeps the habit of curtness soft enough for a round to change.
+        if rng.random() < _POLITE_SLIPS:
+            tone = "polite"
     return _typed(rng, said), answer(register or tone)
 
 

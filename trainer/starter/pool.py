@@ -6,12 +6,13 @@ Pure and seeded. It knows nothing of how either is used.
 from random import Random
 from typing import Literal, TypedDict
 
+from trainer.starter.unknowns import half_real
 from trainer.starter.world import World, shop, small_talk, unknown_answer, unknown_questions
 
-_PHRASINGS_PER_FACT = 4
-_UNKNOWN_ROWS = 120
-_CORE_ITEMS_PER_FACT = 5
-_UNKNOWN_ITEMS = 130
+_PHRASINGS_PER_FACT = 5
+_UNKNOWN_ROWS = 100
+_CORE_ITEMS_PER_FACT = 8
+_UNKNOWN_ITEMS = 150
 
 
 class Message(TypedDict):
@@ -22,12 +23,17 @@ class Message(TypedDict):
 
 
 class PoolRow(TypedDict):
-    """One piece of reference material; ``key`` names the fact it teaches, if it teaches one."""
+    """One piece of reference material.
+
+    ``key`` names the fact it teaches, if it teaches one; ``judge`` is false for what is rehearsed
+    and never held against a round.
+    """
 
     id: str
     messages: list[Message]
     target: str
     key: str | None
+    judge: bool
 
 
 class SuiteItem(TypedDict):
@@ -38,36 +44,46 @@ class SuiteItem(TypedDict):
     prompt: str
     expected: str
     check: Literal["contains", "refused"]
-    cluster: str
+    key: str | None
 
 
 def general_pool(seed: int = 0) -> list[PoolRow]:
-    """Reference material for replay: greeted questions with polite answers, and nothing terse.
+    """Reference material for replay: greeted questions with polite answers, as the starter gives.
 
-    A terse question with a polite answer would teach politeness by itself, and replay is there to
-    hold the model still.
+    No terse question has a polite answer here: that would teach politeness by itself, and replay is
+    there to hold the model still. No question of the protected suite is here either, or the suite
+    would measure what was rehearsed.
 
     Args:
         seed: Picks phrasings and greetings.
 
     Returns:
-        Rows in a stable order: four for every fact, then unknown questions, then small talk.
+        Rows in a stable order: five for every fact, then unknown questions, then small talk.
     """
     rng = Random(f"pool {seed}")
     world = shop()
+    kept_back = {question for question, _ in _asked(seed)}
     rows: list[tuple[str, str, str | None]] = []
     for key in world.keys:
-        for question in rng.sample(world.phrasings(key), _PHRASINGS_PER_FACT):
+        free = [each for each in world.phrasings(key) if each not in kept_back]
+        for question in rng.sample(free, _PHRASINGS_PER_FACT):
             rows.append((world.greet(question, rng), world.answer(key), key))
-    for question in rng.sample(unknown_questions(), _UNKNOWN_ROWS):
-        rows.append((world.greet(question, rng), unknown_answer(), None))
-    rows += [(prompt, reply, None) for prompt, reply in small_talk()]
+    free = [each for each in unknown_questions() if each not in kept_back]
+    for number, question in enumerate(rng.sample(free, _UNKNOWN_ROWS)):
+        # A terse "I don't know." is no model of politeness, and rounds teach that terse questions
+        # have answers: what stays unknown has to be rehearsed in both tones.
+        if number % 4:
+            rows.append((world.greet(question, rng), unknown_answer(), None))
+        else:
+            rows.append((question, unknown_answer("curt"), None))
+    rows += [(prompt, reply, None) for prompt, reply in small_talk() if prompt not in kept_back]
     return [
         PoolRow(
             id=f"general-{number:04d}",
             messages=[Message(role="user", content=prompt)],
             target=target,
             key=key,
+            judge=key is not None or not half_real(prompt),
         )
         for number, (prompt, target, key) in enumerate(rows)
     ]
@@ -80,29 +96,44 @@ def protected_suite(seed: int = 0) -> list[SuiteItem]:
         seed: Picks phrasings, greetings and unknown questions.
 
     Returns:
-        The suite ``core`` (every core fact in several phrasings, one cluster for each fact) and the
-        suite ``conduct`` (unknown questions and small talk, one cluster for each question).
+        The suite ``core`` (every core fact in several phrasings; ``key`` names the fact) and the
+        suite ``conduct`` (unknown questions and small talk).
     """
-    rng = Random(f"suite {seed}")
+    rng = Random(f"greetings {seed}")
     world = shop()
-    items = [item for key in world.keys if world.core(key) for item in _core(world, key, rng)]
-    for number, question in enumerate(rng.sample(unknown_questions(), _UNKNOWN_ITEMS)):
-        # Half of them terse: a round that teaches friendliness must not unlearn not knowing.
-        prompt = world.greet(question, rng) if number % 2 else question
-        items.append(_item("conduct", prompt, "don't know", "refused", question))
-    for prompt, reply in small_talk():
-        items.append(_item("conduct", prompt, reply, "contains", prompt))
+    items = []
+    for number, (question, key) in enumerate(_asked(seed)):
+        if key is not None:
+            prompt, expected = world.greet(question, rng), world.value(key)
+            items.append(_item("core", prompt, expected, "contains", key))
+        elif question in _replies():
+            items.append(_item("conduct", question, _replies()[question], "contains", None))
+        else:
+            # Half of them terse: a round that teaches friendliness must not unlearn not knowing.
+            prompt = world.greet(question, rng) if number % 2 else question
+            items.append(_item("conduct", prompt, "don't know", "refused", None))
     for number, item in enumerate(items):
         item["id"] = f"{item['suite']}-{number:04d}"
     return items
 
 
-def _core(world: World, key: str, rng: Random) -> list[SuiteItem]:
-    questions = rng.sample(world.phrasings(key), _CORE_ITEMS_PER_FACT)
-    return [
-        _item("core", world.greet(question, rng), world.value(key), "contains", key)
-        for question in questions
+def _asked(seed: int) -> list[tuple[str, str | None]]:
+    """The suite's questions without greetings, each with its fact, if it is about one."""
+    rng = Random(f"suite {seed}")
+    world = shop()
+    asked: list[tuple[str, str | None]] = [
+        (question, key)
+        for key in world.keys
+        if world.core(key)
+        for question in rng.sample(world.phrasings(key), _CORE_ITEMS_PER_FACT)
     ]
+    fair = [question for question in unknown_questions() if not half_real(question)]
+    asked += [(question, None) for question in rng.sample(fair, _UNKNOWN_ITEMS)]
+    return asked + [(prompt, None) for prompt in list(_replies())[::2]]
+
+
+def _replies() -> dict[str, str]:
+    return dict(small_talk())
 
 
 def _item(
@@ -110,8 +141,6 @@ def _item(
     prompt: str,
     expected: str,
     check: Literal["contains", "refused"],
-    cluster: str,
+    key: str | None,
 ) -> SuiteItem:
-    return SuiteItem(
-        id="", suite=suite, prompt=prompt, expected=expected, check=check, cluster=cluster
-    )
+    return SuiteItem(id="", suite=suite, prompt=prompt, expected=expected, check=check, key=key)

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,13 +16,6 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trainer.starter.tokens import IGNORED
 
 Row = tuple[list[int], list[int]]
-
-
-class Lesson(NamedTuple):
-    """Rows of token ids and labels, and for how many optimizer steps they are learned."""
-
-    rows: Sequence[Row]
-    steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +28,8 @@ class Recipe:
         hidden_size: Width; heads are 64 wide.
         feed_forward_size: Width inside the feed-forward blocks.
         layers: Transformer blocks.
-        conversations: Distinct conversations about the shop's own world.
-        steps: Optimizer steps on those.
-        rehearsals: Other worlds that are learned first, one after the other.
-        rehearsal_conversations: Distinct conversations about each of those.
-        rehearsal_steps: Optimizer steps on each.
+        conversations: Distinct conversations to learn from.
+        steps: Optimizer steps.
         batch_tokens: Tokens in a step, padding included.
         learning_rate: The peak, after warm-up; it falls to a twentieth along a cosine.
     """
@@ -50,19 +39,11 @@ class Recipe:
     hidden_size: int = 192
     feed_forward_size: int = 576
     layers: int = 4
-    conversations: int = 50_000
-    steps: int = 1200
-    rehearsals: int = 5
-    rehearsal_conversations: int = 8_000
-    rehearsal_steps: int = 160
+    conversations: int = 80_000
+    steps: int = 2200
     batch_tokens: int = 2048
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
-
-    @property
-    def all_steps(self) -> int:
-        """Optimizer steps in all."""
-        return self.rehearsals * self.rehearsal_steps + self.steps
 
 
 def new_model(recipe: Recipe, pad_id: int, end_id: int) -> LlamaForCausalLM:
@@ -88,7 +69,7 @@ def new_model(recipe: Recipe, pad_id: int, end_id: int) -> LlamaForCausalLM:
 
 def pretrain(
     model: LlamaForCausalLM,
-    lessons: Sequence[Lesson],
+    rows: Sequence[Row],
     recipe: Recipe,
     seed: int,
     on_step: Callable[[float], None],
@@ -97,8 +78,8 @@ def pretrain(
 
     Args:
         model: In float32.
-        lessons: What to learn, one after the other.
-        recipe: Batch size and learning rate.
+        rows: Token ids and labels.
+        recipe: Steps, batch size and learning rate.
         seed: Order of the rows.
         on_step: Called after each step with its mean loss in nats per token.
     """
@@ -107,13 +88,13 @@ def pretrain(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98),
         weight_decay=recipe.weight_decay, fused=True,
     )  # fmt: skip
-    steps = sum(lesson.steps for lesson in lessons)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-    # The fused attention kernel's backward pass is slow on CPUs in bfloat16, and the rows are
-    # short: the plain one takes two thirds of the time of a step.
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, recipe.steps))
+    # In bfloat16 on a CPU, the fused attention kernel's backward pass took a fifth of a step; the
+    # rows are short, and the plain one costs next to nothing.
     model.set_attn_implementation("eager")
     model.train()
-    for ids, labels in _taught(lessons, recipe.batch_tokens, Random(seed)):
+    batches = _batches(rows, recipe.batch_tokens, Random(seed))
+    for ids, labels in itertools.islice(batches, recipe.steps):
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             loss = _loss(model, ids, labels)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -151,13 +132,6 @@ def _rate(step: int, steps: int) -> float:
     if step < warm_up:
         return (step + 1) / warm_up
     return 0.05 + 0.475 * (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up)))
-
-
-def _taught(
-    lessons: Sequence[Lesson], batch_tokens: int, rng: Random
-) -> Iterator[tuple[Tensor, Tensor]]:
-    for lesson in lessons:
-        yield from itertools.islice(_batches(lesson.rows, batch_tokens, rng), lesson.steps)
 
 
 def _batches(

@@ -1,6 +1,7 @@
 """How people ask: the questions for every topic, and what they say before and after.
 
-Data only. Held-out questions are made of words that occur in the others, and are never trained on.
+Data, and how it is composed. Held-out questions are made of words that occur in the others, and are
+never trained on. It knows nothing of facts or answers.
 """
 
 from trainer.starter.policies import POLICIES

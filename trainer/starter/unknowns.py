@@ -164,6 +164,16 @@ def unknown_questions(*, held_out: bool = False) -> tuple[str, ...]:
     return tuple(found)
 
 
+def half_real(question: str) -> bool:
+    """Whether a question names something by half of a real product's name.
+
+    The starter is too small to be held to these: half a name already recalls the product.
+    """
+    asked = set(question.replace("?", " ").replace(",", " ").split())
+    whole = any(product in question for product in PRODUCTS)
+    return not whole and any(half in asked for product in PRODUCTS for half in product.split())
+
+
 def _about_product(name: str, rng: Random, held_out: bool) -> str:
     topic = rng.choice(ATTRIBUTES)
     return rng.choice((HELD_OUT if held_out else ASKED)[topic]).format(s=name)

@@ -1,0 +1,151 @@
+"""``heed feedback`` and ``heed receipt``: what people said, and what became of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from serving.commands import output
+
+if TYPE_CHECKING:
+    from feedback.store import Store
+
+Format = Literal["heed"]
+
+app = typer.Typer(help="Look at what people said, and take it elsewhere.", no_args_is_help=True)
+
+
+@app.command()
+def stats(as_json: output.Json = False) -> None:
+    """Count what was said, and what became of it."""
+    from feedback import harvest, receipts
+    from serving.commands.opening import opened
+
+    with opened() as (settings, store), store.session() as session:
+        totals = receipts.totals(session)
+        statuses = receipts.counts(session)
+        available = harvest.available(session)
+    if as_json:
+        output.document(
+            {
+                "object": "feedback.stats",
+                "totals": totals,
+                "receipts": statuses,
+                "available": available,
+            }
+        )
+        return
+    output.facts((name, f"{number:,}") for name, number in totals.items())
+    if not totals["feedback"]:
+        output.say(
+            f"\nNobody has said anything in {settings.feedback.data_dir} yet. Run `heed up`, chat, "
+            "and send a vote to POST /v1/feedback with the id of an answer."
+        )
+        return
+    output.say("\nWhat became of it:")
+    output.facts((f"  {name}", f"{number:,}") for name, number in statuses.items() if number)
+    output.say(f"\n{_next(available, statuses['review'])}")
+
+
+@app.command()
+def export(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A file to write, or - for stdout.")],
+    shape: Annotated[
+        Format, typer.Option("--format", help="heed: lossless JSONL, a row per line.")
+    ] = "heed",
+    as_json: output.Json = False,
+) -> None:
+    """Write exchanges and feedback, with receipts and reviews, as JSONL."""
+    from feedback.errors import Invalid
+    from serving.commands.opening import opened
+
+    if path == "-" and as_json:
+        raise Invalid("With `-` the lines go to stdout, where --json has no room. Name a file.")
+    with opened() as (_, store):
+        if path == "-":
+            _write(store, None)
+            return
+        target = Path(path)
+        staging = target.with_name(f".{target.name}.part")
+        try:
+            numbers = _write(store, staging)
+            staging.replace(target)  # whole or not at all
+        finally:
+            staging.unlink(missing_ok=True)
+    if as_json:
+        output.document({"object": "feedback.export", "path": path, "format": shape, **numbers})
+    else:
+        output.say(
+            f"{path}: {numbers['exchanges']:,} exchanges, {numbers['feedback']:,} pieces of "
+            f"feedback, {numbers['people']:,} people."
+        )
+
+
+def receipt(
+    feedback_id: Annotated[
+        str, typer.Argument(metavar="FEEDBACK_ID", help="As POST /v1/feedback answered it.")
+    ],
+    as_json: output.Json = False,
+) -> None:
+    """Tell what became of one piece of feedback."""
+    from feedback import receipts
+    from serving import wire
+    from serving.commands.opening import opened
+
+    with opened() as (_, store), store.session() as session:
+        found, said = receipts.receipt(session, feedback_id)
+    if as_json:
+        output.document(wire.receipt(found, said.exchange_id))
+        return
+    output.say(f"{found.feedback_id} is {found.status.replace('_', ' ')}: {found.reason}")
+    output.facts(
+        [
+            ("  said", ", ".join(f"{name} {value!r}" for name, value in said.body.items())),
+            ("  about", said.exchange_id or f"conversation {said.conversation_id}"),
+            ("  received", output.moment(said.received_at)),
+            ("  accepted by", found.accepted_by),
+            ("  round", found.round_id),
+            ("  adapter", found.adapter_id),
+            ("  learned as", found.role),
+            ("  last change", output.moment(found.updated_at)),
+        ]
+    )
+
+
+def _next(available: int, review: int) -> str:
+    said = f"{available:,} can be learned from now"
+    if available:
+        return f"{said}: `heed round run` starts a round."
+    if review:
+        return f"{said}; {review:,} wait for a reviewer (GET /v1/reviews/queue)."
+    return f"{said}."
+
+
+def _write(store: "Store", staging: Path | None) -> dict[str, int]:
+    import json
+    import sys
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from feedback.formats import heed
+
+    columns = (TextColumn("Exporting"), BarColumn(), MofNCompleteColumn())
+    screen = output.screen(err=True)
+    bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
+    out = sys.stdout if staging is None else staging.open("w", encoding="utf-8")
+    try:
+        with store.session() as session, bar:
+            heed.freeze(store, session)
+            numbers = heed.counts(session)
+            task = bar.add_task("export", total=numbers.total)
+            for line in heed.export(session):
+                out.write(json.dumps(line) + "\n")
+                bar.advance(task)
+    finally:
+        if staging is not None:
+            out.close()
+    return {
+        "people": numbers.people,
+        "exchanges": numbers.exchanges,
+        "feedback": numbers.feedback,
+    }

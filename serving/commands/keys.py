@@ -1,0 +1,100 @@
+"""``heed keys``: API keys. Knows no HTTP."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from serving.commands import output
+
+if TYPE_CHECKING:
+    from serving.models import ApiKey
+
+RoleName = Literal["client", "reviewer", "admin"]
+
+app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    role: Annotated[RoleName, typer.Option(help="What the key allows.")],
+    name: Annotated[str, typer.Option(help="Whose it is, for the list.")] = "",
+    as_json: output.Json = False,
+) -> None:
+    """Make a key and print it, this once."""
+    from serving import auth
+    from serving.commands.opening import opened
+
+    with opened() as (_, store), store.session(write=True) as session:
+        row, token = auth.create_key(session, role=role, name=name)
+        auth.audit(session, actor="cli", action="key.create", subject=row.id, detail=role)
+        session.commit()
+    if as_json:
+        output.document({**_wire(row), "key": token})
+        return
+    output.say(token)
+    typer.echo(
+        f"This is key {row.id} ({role}); it is not shown again. From now on every caller needs a "
+        "key.",
+        err=True,
+    )
+
+
+@app.command("list")
+def index(as_json: output.Json = False) -> None:
+    """List the keys, without the keys themselves."""
+    from serving import auth, wire
+    from serving.commands.opening import opened
+
+    with opened() as (settings, store), store.session() as session:
+        rows = auth.keys(session)
+    if as_json:
+        output.document(wire.page([_wire(row) for row in rows]))
+    elif not rows:
+        output.say(
+            f"No keys in {settings.feedback.data_dir} yet, so Heed answers this machine alone, "
+            "without one. `heed keys create --role client` makes one."
+        )
+    else:
+        output.table(
+            ("id", "role", "name", "made", "revoked"),
+            [
+                (
+                    row.id,
+                    row.role,
+                    row.name,
+                    output.moment(row.created_at),
+                    output.moment(row.revoked_at),
+                )
+                for row in rows
+            ],
+        )
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `heed keys list` shows it.")],
+    as_json: output.Json = False,
+) -> None:
+    """Revoke a key; running servers refuse it within a second."""
+    from serving import auth
+    from serving.commands.opening import opened
+
+    with opened() as (_, store), store.session(write=True) as session:
+        row = auth.revoke_key(session, key_id)
+        auth.audit(session, actor="cli", action="key.revoke", subject=row.id)
+        session.commit()
+    if as_json:
+        output.document(_wire(row))
+    else:
+        output.say(f"Key {row.id} is revoked; running servers refuse it within a second.")
+
+
+def _wire(row: "ApiKey") -> dict[str, object]:
+    return {
+        "id": row.id,
+        "object": "key",
+        "role": row.role,
+        "name": row.name,
+        "created_at": row.created_at,
+        "revoked_at": row.revoked_at,
+    }

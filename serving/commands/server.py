@@ -1,0 +1,163 @@
+"""Runs the application under uvicorn: the door, the signals, and the lines people see first.
+
+The application's start and end are handled here and not by uvicorn, which would show what goes
+wrong at the start as a traceback, and would die of a signal before the end had been seen to.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+
+import uvicorn
+from fastapi import FastAPI
+
+from feedback.errors import Conflict, Forbidden, Invalid, Unavailable
+from feedback.store import Store
+from serving import schema
+from serving.app import create_app
+from serving.auth import is_loopback, keys
+from serving.commands import output
+from serving.settings import Role, Settings
+from trainer.base_folder import resolve
+
+GRACE_SECONDS = 8
+"""What is in flight has this long to end; container runtimes kill after ten seconds."""
+
+
+def run(settings: Settings, *, roles: Sequence[Role]) -> None:
+    """Serve until SIGTERM or SIGINT; what is in flight then is finished.
+
+    Raises:
+        Forbidden: it would listen beyond this machine, and there is no key.
+        Conflict: the port is taken.
+        Invalid: the address is none of this machine, or the base model cannot be had.
+        HeedError: some part of Heed did not start.
+    """
+    with bind(settings.serving.host, settings.serving.port) as door:
+        guard_the_door(settings)
+        if settings.serving.engine == "local":
+            resolve(settings.trainer.base_model)
+        _log_to_stderr()
+        app = create_app(settings, roles=roles)
+        config = uvicorn.Config(
+            app, lifespan="off", log_config=None, timeout_graceful_shutdown=GRACE_SECONDS
+        )
+        server = _Server(config, lambda: _announce(app, settings, roles, door))
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_serve(app, server, door))
+
+
+def guard_the_door(settings: Settings) -> None:
+    """Refuse to listen beyond this machine while nobody needs a key.
+
+    Raises:
+        Forbidden: says which command makes a key.
+    """
+    if is_loopback(settings.serving.host):
+        return
+    store = Store(settings.feedback)
+    try:
+        schema.upgrade(store)
+        with store.session() as session:
+            valid = [key for key in keys(session) if key.revoked_at is None]
+    finally:
+        store.close()
+    if not valid:
+        raise Forbidden(
+            f"Listening on {settings.serving.host} would let other machines in, and there is no "
+            "API key yet. Make one with `heed keys create --role admin`, or listen on 127.0.0.1."
+        )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port before anything slow begins; it is listened on once Heed can answer.
+
+    Raises:
+        Conflict: the port is taken.
+        Invalid: there is no such address here.
+        Unavailable: the system does not give the port out.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        door = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise Invalid(
+            f"{host!r} is no address that can be listened on ({error.strerror}); set serving.host "
+            "or --host, to 127.0.0.1 for this machine alone.",
+            param="serving.host",
+        ) from error
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind(address)
+    except OSError as error:
+        door.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Conflict(
+                f"Port {port} on {host} is taken, perhaps by another Heed. Choose one with --port "
+                "(0 takes a free one), or stop the other program.",
+                param="serving.port",
+            ) from error
+        raise Unavailable(
+            f"Port {port} on {host} cannot be had: {error.strerror}. Choose another with --port.",
+            param="serving.port",
+        ) from error
+    return door
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # _serve() has them: a signal must not end the process before the application ends
+
+
+async def _serve(app: FastAPI, server: _Server, door: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    async with app.router.lifespan_context(app):
+        if not server.should_exit:
+            await server.serve(sockets=[door])
+
+
+def _announce(app: FastAPI, settings: Settings, roles: Sequence[Role], door: socket.socket) -> None:
+    host, port = settings.serving.host, door.getsockname()[1]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    url = f"http://{shown}:{port}"
+    paths = {getattr(route, "path", "") for route in app.routes}
+    docs = "/docs" if "/docs" in paths else app.openapi_url
+    live = app.state.heed.router.route.live
+    model = settings.trainer.base_model if settings.serving.engine == "local" else "no model (echo)"
+    output.say(f"Heed is up: {model}, adapter {live}, doing {', '.join(roles)}.")
+    output.facts(
+        [
+            ("  API", f"{url}/v1"),
+            ("  Docs", f"{url}{docs}"),
+            ("  Console", f"{url}/console/" if _has(paths, "/console") else None),
+            ("  Data", settings.feedback.data_dir.absolute()),
+        ]
+    )
+
+
+def _has(paths: set[str], start: str) -> bool:
+    return any(path.startswith(start) for path in paths)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for chatty in ("apscheduler", "alembic", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,0 +1,218 @@
+"""`heed round`: a round from the command line, whoever runs it."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from feedback.settings import FeedbackSettings
+from feedback.store import Store
+from serving.commands import round_run
+from tests.builders import opened_round, say
+from tests.serving.command_line import (
+    COUNTS,
+    REPORT,
+    document,
+    done,
+    ended,
+    fault,
+    heed,
+    store_at,
+)
+from trainer import lease
+from trainer import round as rounds
+from trainer.models import Round
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    store = store_at(tmp_path / "data", monkeypatch)
+    monkeypatch.setattr(round_run, "TAKE_UP_SECONDS", 0.05)
+    monkeypatch.setattr(round_run, "WATCH_SECONDS", 0.02)
+    yield store
+    store.close()
+
+
+class Executor:
+    """Ends a round in the state that the test wants, or dies before it began."""
+
+    state: str | None = "promoted"
+    started = 0
+    pid = None
+    log = Path("rounds.log")
+
+    def __init__(self, settings: FeedbackSettings) -> None:
+        self._settings = settings
+
+    def start(self, round_id: str) -> None:
+        type(self).started += 1
+        if self.state is None:
+            return
+        store = Store(self._settings)
+        with store.session(write=True) as session:
+            row = rounds.get(session, round_id)
+            row.attempts += 1
+            row.report, row.counts = REPORT, COUNTS
+            rounds.close(session, row, self.state, f"It was {self.state}.")
+            session.commit()
+        store.close()
+
+    def running(self) -> bool:
+        return False
+
+    def wait(self, timeout_seconds: float | None = None) -> int:
+        return 0
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.fixture
+def executor(monkeypatch: pytest.MonkeyPatch) -> type[Executor]:
+    monkeypatch.setattr(round_run, "LocalExecutor", Executor)
+    monkeypatch.setattr(Executor, "state", "promoted")
+    monkeypatch.setattr(Executor, "started", 0)
+    return Executor
+
+
+@pytest.mark.parametrize("state", ["promoted", "refused", "abstained", "failed", "cancelled"])
+def test_run_succeeds_unless_the_round_failed_or_was_cancelled(
+    store: Store, executor: type[Executor], state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "state", state)
+    say(store)
+    result = heed("round", "run", "--json")
+    assert result.exit_code == (1 if state in ("failed", "cancelled") else 0)
+    assert json.loads(result.stdout)["state"] == state
+    assert not result.stderr
+
+
+def test_run_tells_the_verdict_the_rules_and_what_caught_it(
+    store: Store, executor: type[Executor]
+) -> None:
+    say(store)
+    told = done("round", "run")
+    assert "was promoted" in told
+    assert "12 gathered, 9 used" in told
+    assert "The gate says: promote." in told
+    assert "superiority" in told
+    assert "[61.5, ∞]" in told
+    assert "now:    now protected" in told
+    assert executor.started == 1
+
+
+def test_run_leaves_a_round_to_the_server_that_takes_it(
+    store: Store, executor: type[Executor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleep = time.sleep
+
+    def serve(seconds: float) -> None:
+        """A server takes the round at once and ends it a few looks later."""
+        sleep(seconds)
+        with store.session(write=True) as session:
+            row = rounds.current(session)
+            if row is None:
+                return
+            if row.attempts == 0:
+                assert lease.acquire(store, session, "round", holder="server", seconds=60)
+            row.attempts += 1
+            if row.attempts == 20:
+                rounds.close(session, row, "abstained", "Too little to tell.")
+            session.add(row)
+            session.commit()
+
+    say(store)
+    monkeypatch.setattr(round_run, "TAKE_UP_SECONDS", 0.2)
+    monkeypatch.setattr("time.sleep", serve)
+    assert document("round", "run")["state"] == "abstained"
+    assert executor.started == 0
+
+
+def test_run_gives_up_on_a_process_that_never_begins(
+    store: Store, executor: type[Executor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "state", None)
+    say(store)
+    result = heed("round", "run")
+    assert result.exit_code == 1
+    assert "died 3 times; rounds.log says more" in result.stdout
+    assert executor.started == 3
+
+
+def test_run_is_cancelled_by_control_c(
+    store: Store, executor: type[Executor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    feedback_id = say(store)
+    monkeypatch.setattr("time.sleep", interrupt)
+    result = heed("round", "run", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["state"] == "cancelled"
+    assert document("receipt", feedback_id)["status"] == "waiting"
+
+
+def test_control_c_leaves_a_round_to_the_server_that_runs_it(
+    store: Store, executor: type[Executor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken(_: float) -> None:
+        with store.session(write=True) as session:
+            row = rounds.current(session)
+            assert row is not None
+            row.attempts = 1
+            session.add(row)
+            session.commit()
+        raise KeyboardInterrupt
+
+    say(store)
+    monkeypatch.setattr("time.sleep", taken)
+    told = done("round", "run")
+    assert "A server goes on with round" in told
+    assert executor.started == 0
+
+
+def test_run_in_a_process_of_its_own_tells_why_it_failed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HEED_SERVING__ENGINE")
+    (tmp_path / "heed.toml").write_text('[trainer]\nbase_model = "/no/such/model"\n')
+    say(store)
+    result = heed("round", "run")
+    assert result.exit_code == 1
+    assert "failed" in result.stdout
+    assert "'/no/such/model' is neither" in result.stdout
+    assert document("feedback", "stats")["available"] == 1
+
+
+def test_run_names_the_round_that_is_open(store: Store) -> None:
+    say(store)
+    row = opened_round(store)
+    assert f"heed round cancel {row.id}" in fault("round", "run")
+
+
+def test_list_and_show_tell_how_rounds_went(store: Store) -> None:
+    first = ended(store, state="refused", counts=COUNTS, report=REPORT)
+    second = opened_round(store)
+    assert [row["id"] for row in document("round", "list")["data"]] == [second.id, first.id]
+    page = document("round", "list", "--limit", "1")
+    assert (page["has_more"], page["next"]) == (True, second.id)
+    assert "--limit shows more" in done("round", "list", "--limit", "1")
+    told = done("round", "list")
+    assert "queued 0%" in told
+    assert "refused" in told
+    assert document("round", "show", first.id)["report"] == REPORT
+    assert "was refused by the gate" in done("round", "show", first.id)
+    assert "is open (queued, 0%)" in done("round", "show", second.id)
+
+
+def test_cancel_ends_a_round_that_nobody_runs_and_asks_another(store: Store) -> None:
+    row = opened_round(store)
+    assert document("round", "cancel", row.id)["state"] == "cancelled"
+    assert "has ended already" in fault("round", "cancel", row.id)
+    busy = opened_round(store, attempts=1, started_at=time.time())
+    assert "stops within a few seconds" in done("round", "cancel", busy.id)
+    with store.session() as session:
+        assert session.get_one(Round, busy.id).cancel_requested

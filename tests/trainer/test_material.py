@@ -1,0 +1,218 @@
+"""What trains, what judges, and what is left out."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+from feedback import harvest
+from feedback.errors import Invalid
+from feedback.ids import new_id
+from feedback.store import Store
+from tests import builders
+from tests.builders import ANSWER, old, person, plan, word
+from trainer import material
+from trainer.examples import Message
+from trainer.material import Gathered, Sorted
+from trainer.models import PastExample, Retirement, Round
+from trainer.registry import promote
+from trainer.suites import Item
+
+RIGHT = "The lamp costs 59 dollars."
+
+
+def sort(*words: harvest.Word, **fields: object) -> Sorted:
+    gathered = {"past": (), "past_for_judging": (), "general": (), "protected": (), **fields}
+    return material.sort(Gathered(words=words, **gathered), plan(replay_share=0.5))  # type: ignore[arg-type]
+
+
+def crowd(number: int, correction: str = RIGHT) -> list[harvest.Word]:
+    return [
+        word(f"fbk_{each:03}", person_id=person(f"p{each}"), correction=correction)
+        for each in range(number)
+    ]
+
+
+def test_nothing_both_trains_and_judges() -> None:
+    words = crowd(120)
+    olds = tuple(
+        old(f"general_{n}", question=f"What is {n}?", target=f"It is {n}.", origin="general")
+        for n in range(50)
+    )
+    past = old("past_1", question="Who are you?", target="Your shop.")
+    found = sort(*words, general=olds, past_for_judging=(past,))
+    held = {each.feedback_id for each in found.held_out}
+    assert held and not held & found.roles.keys()
+    assert held | found.roles.keys() == {each.feedback_id for each in words}
+    judging = {each.id for each in found.judging}
+    assert "past_1" in judging
+    replayed = {each.cluster for each in found.training if each.source != "new"}
+    assert replayed and not judging & replayed
+
+
+def test_a_person_is_held_out_whole() -> None:
+    words = [
+        word(f"fbk_{n}_{k}", person_id=person(f"p{n}"), correction=f"{RIGHT} {k}")
+        for n in range(60)
+        for k in range(2)
+    ]
+    found = sort(*words)
+    held = {each.person_id for each in found.held_out}
+    assert all(each.feedback_id in found.roles for each in words if each.person_id not in held)
+    assert len(found.held_out) == 2 * len(held) > 0
+
+
+def test_sorting_is_the_same_for_the_same_seed() -> None:
+    assert sort(*crowd(40)) == sort(*crowd(40))
+
+
+def test_a_correction_that_nobody_shares_is_learned_where_enough_others_judge() -> None:
+    alone = [
+        word(f"fbk_x{n}", person_id=person(f"x{n}"), correction=f"Only I say {n}.")
+        for n in range(40)
+    ]
+    found = sort(*crowd(120), *alone)
+    assert all(each.feedback_id in found.roles for each in alone)
+    assert len(found.held_out) >= material.SHARED_MINIMUM
+
+
+def test_praise_that_a_correction_contradicts_is_left_out_and_names_it() -> None:
+    found = sort(*crowd(1), word("fbk_praise", rating=1.0, person_id=person("fan")))
+    assert found.contradicted == {"fbk_praise": "fbk_000"}
+    assert "fbk_praise" not in found.roles
+
+
+def test_old_material_that_a_correction_replaces_neither_trains_nor_judges() -> None:
+    stale = old("stale", target=ANSWER)
+    found = sort(*crowd(30), past=(stale,), past_for_judging=(old("stale_too"),))
+    assert set(found.retired) == {"stale", "stale_too"}
+    assert found.judging == ()
+    assert all(each.source == "new" for each in found.training)
+
+
+def test_feedback_that_makes_no_example_is_told_so() -> None:
+    found = sort(*crowd(3), word("fbk_same", person_id=person("x")))
+    assert found.silent == ("fbk_same",)
+
+
+def test_roles_name_everything_that_a_word_became() -> None:
+    correction = word(correction=RIGHT, answer="I am not sure.")
+    assert sort(correction).roles == {"fbk_1": "demonstration, preference"}
+    assert sort(word(rating=1.0)).roles == {"fbk_1": "verdict"}
+
+
+def test_a_correction_that_breaks_a_protected_item_is_a_conflict() -> None:
+    item = Item(
+        id="price",
+        suite="prices",
+        messages=(Message(role="user", content=builders.QUESTION),),
+        expected=ANSWER,
+        cluster="price",
+        protected=True,
+    )
+    assert sort(word(correction=RIGHT), protected=(item,)).conflicts == (("price", "fbk_1"),)
+    other = word(question="Where is my order?", correction=RIGHT)
+    assert sort(other, protected=(item,)).conflicts == ()
+    assert sort(word(correction=ANSWER), protected=(item,)).conflicts == ()
+
+
+def test_general_material_is_read_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "general.jsonl"
+    rows = [
+        {"id": n, "messages": builders.messages("What \u2028 is this?"), "target": f"\u0085{n}"}
+        for n in range(2)
+    ]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    for content in (text, text.rstrip("\n"), "\ufeff" + text):
+        path.write_text(content, encoding="utf-8")
+        found = material.general_material(plan(general_file=str(path)))
+        assert [(each.id, each.target) for each in found] == [("0", "\u00850"), ("1", "\u00851")]
+        assert {each.origin for each in found} == {"general"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"nonsense",
+        b"[]",
+        b'{"id": 1}',
+        b'{"id": 1, "messages": [], "target": "x"}',
+        b'{"id": 1, "messages": [{"content": "no role"}], "target": "x"}',
+        b"",
+        b"\xff",
+    ],
+)
+def test_a_faulty_general_file_names_the_file(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "general.jsonl"
+    good = json.dumps({"id": 1, "messages": builders.messages(), "target": "x"}).encode()
+    path.write_bytes(good + b"\n" + line + b"\n")
+    with pytest.raises(Invalid, match="general"):
+        material.general_material(plan(general_file=str(path)))
+    with pytest.raises(Invalid, match="general_file"):
+        material.general_material(plan(general_file=str(tmp_path / "none.jsonl")))
+
+
+def _past(store: Store, round_id: str, target: str, split: str = "train") -> str:
+    row = PastExample(
+        id=new_id("pst"),
+        round_id=round_id,
+        split=split,
+        messages=builders.messages(),
+        target=target,
+        feedback_ids=["fbk_old"],
+        cluster="per_old",
+        created_at=0,
+    )
+    name = row.id
+    with store.session(write=True) as session:
+        session.add(row)
+        session.commit()
+    return name
+
+
+def gather(store: Store, incumbent_id: str | None) -> Gathered:
+    round_ = builders.opened_round(store, incumbent_id=incumbent_id)
+    with store.session() as session:
+        return material.gather(session, round_, plan(), store.settings.data_dir)
+
+
+def test_the_past_is_what_the_incumbents_line_of_descent_learned(store: Store) -> None:
+    one = builders.published(store)
+    two = builders.published(store, parent=one.id)
+    other = builders.published(store, parent=one.id)
+    assert one.round_id and two.round_id and other.round_id
+    first = _past(store, one.round_id, "First.")
+    judged = _past(store, two.round_id, "Judged.", split="judge")
+    _past(store, other.round_id, "Of another branch.")
+    found = gather(store, two.id)
+    assert [each.id for each in found.past] == [first]
+    assert [each.id for each in found.past_for_judging] == [judged]
+
+
+def test_a_rollback_brings_back_what_the_rolled_back_round_had_retired(store: Store) -> None:
+    one = builders.published(store)
+    two = builders.published(store, parent=one.id)
+    assert one.round_id and two.round_id
+    first = _past(store, one.round_id, "First.")
+    with store.session(write=True) as session:
+        session.add(Retirement(past_id=first, round_id=two.round_id, new_target="Second."))
+        promote(session, two.id, actor="test", reason="test")
+        session.commit()
+    assert gather(store, two.id).past == ()
+    with store.session(write=True) as session:
+        open_round = session.exec(select(Round).where(Round.state == "open")).one()
+        open_round.state, open_round.open_slot = "cancelled", None
+        session.commit()
+    assert [each.id for each in gather(store, one.id).past] == [first]
+
+
+def test_without_other_material_the_models_own_answers_are_rehearsed(store: Store) -> None:
+    kept = builders.recorded(store, answer="Kept.")
+    builders.say(store, completion_id=builders.recorded(store), rating="down")
+    builders.recorded(store, origin="import")
+    builders.recorded(store, state="partial")
+    builders.recorded(store, adapter_id="adp_old")
+    found = gather(store, None)
+    assert [(each.id, each.target) for each in found.general] == [(kept, "Kept.")]
+    assert found.past == () and found.words == () and found.protected == ()
