@@ -25,9 +25,9 @@ class Plan(BaseModel):
     rank: int = Field(32, gt=0, description="Rank of the adapter.")
     alpha: int = Field(64, gt=0, description="LoRA's alpha; the update is scaled by alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
-    learning_rate: float = Field(3e-3, gt=0, description="Peak rate of the adapter's weights.")
+    learning_rate: float = Field(4e-3, gt=0, description="Peak rate of the adapter's weights.")
     epochs: float = Field(2.0, gt=0, description="Passes over the mixed material.")
-    batch_tokens: int = Field(1024, gt=0, description="Padded tokens in one optimizer step.")
+    batch_tokens: int = Field(768, gt=0, description="Padded tokens in one optimizer step.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm up.")
     lr_schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
         "cosine", description="How the rate falls after warming up."
@@ -43,14 +43,14 @@ class Plan(BaseModel):
     verdict_weight: float = Field(0.05, ge=0, description="λ of the KTO loss.")
     beta: float = Field(0.1, gt=0, description="β of DPO and KTO: how far the policy may drift.")
     replay_share: float = Field(
-        0.85,
+        0.8,
         ge=0,
         lt=1,
-        description="Share of the mix that is old: half past feedback, half general "
+        description="Share of the demonstrations that are old: half past feedback, half general "
         "material. 0 switches replay off.",
     )
     replay_minimum: int = Field(
-        350,
+        450,
         ge=0,
         description="A round with little new rehearses at least this many old examples, where "
         "there are so many; what forgetting costs does not shrink with the news.",

@@ -9,10 +9,10 @@ from typing import Literal, TypedDict
 from trainer.starter.unknowns import half_real
 from trainer.starter.world import World, shop, small_talk, unknown_answer, unknown_questions
 
-_PHRASINGS_PER_FACT = 5
-_UNKNOWN_ROWS = 100
+_PHRASINGS_PER_FACT = 8
+_UNKNOWN_ROWS = 120
 _CORE_ITEMS_PER_FACT = 8
-_UNKNOWN_ITEMS = 150
+_UNKNOWN_ITEMS = 160
 
 
 class Message(TypedDict):
@@ -48,17 +48,17 @@ class SuiteItem(TypedDict):
 
 
 def general_pool(seed: int = 0) -> list[PoolRow]:
-    """Reference material for replay: greeted questions with polite answers, as the starter gives.
+    """Reference material for replay: greeted questions with polite answers, and nothing terse.
 
-    No terse question has a polite answer here: that would teach politeness by itself, and replay is
-    there to hold the model still. No question of the protected suite is here either, or the suite
-    would measure what was rehearsed.
+    A terse question with a polite answer would teach politeness by itself, and replay is there to
+    hold the model still; terse refusals made rounds refuse what they know. No question of the
+    protected suite is here either, or the suite would measure what was rehearsed.
 
     Args:
         seed: Picks phrasings and greetings.
 
     Returns:
-        Rows in a stable order: five for every fact, then unknown questions, then small talk.
+        Rows in a stable order: eight for every fact, then unknown questions, then small talk.
     """
     rng = Random(f"pool {seed}")
     world = shop()
@@ -69,13 +69,8 @@ def general_pool(seed: int = 0) -> list[PoolRow]:
         for question in rng.sample(free, _PHRASINGS_PER_FACT):
             rows.append((world.greet(question, rng), world.answer(key), key))
     free = [each for each in unknown_questions() if each not in kept_back]
-    for number, question in enumerate(rng.sample(free, _UNKNOWN_ROWS)):
-        # A terse "I don't know." is no model of politeness, and rounds teach that terse questions
-        # have answers: what stays unknown has to be rehearsed in both tones.
-        if number % 4:
-            rows.append((world.greet(question, rng), unknown_answer(), None))
-        else:
-            rows.append((question, unknown_answer("curt"), None))
+    for question in rng.sample(free, _UNKNOWN_ROWS):
+        rows.append((world.greet(question, rng), unknown_answer(), None))
     rows += [(prompt, reply, None) for prompt, reply in small_talk() if prompt not in kept_back]
     return [
         PoolRow(
@@ -129,7 +124,7 @@ def _asked(seed: int) -> list[tuple[str, str | None]]:
     ]
     fair = [question for question in unknown_questions() if not half_real(question)]
     asked += [(question, None) for question in rng.sample(fair, _UNKNOWN_ITEMS)]
-    return asked + [(prompt, None) for prompt in list(_replies())[::2]]
+    return asked + [(prompt, None) for prompt in list(_replies())[::3]]
 
 
 def _replies() -> dict[str, str]:
