@@ -104,10 +104,12 @@ def load_settings(kind: type[SettingsT], **overrides: Any) -> SettingsT:
     Raises:
         Invalid: a name is misspelt or a value does not fit; every fault is listed with its place.
     """
+    strict = kind.model_config.get("extra") == "forbid"  # a part of Heed skips others' sections
     faults = [
         f"{name}: no such section; known are {', '.join(kind.model_fields)}"
         for name in sorted(os.environ)
-        if name.startswith(PREFIX)
+        if strict
+        and name.startswith(PREFIX)
         and "__" in name
         and name.removeprefix(PREFIX).split("__")[0].lower() not in kind.model_fields
     ]
@@ -123,7 +125,8 @@ def load_settings(kind: type[SettingsT], **overrides: Any) -> SettingsT:
         for fault in error.errors():
             place = ".".join(str(part) for part in fault["loc"])
             variable = PREFIX + place.replace(".", "__").upper()
-            faults.append(f"{place} (in heed.toml, or {variable}): {fault['msg']}")
+            said = "no such setting" if fault["type"] == "extra_forbidden" else fault["msg"]
+            faults.append(f"{place} (in heed.toml, or {variable}): {said}")
         raise Invalid(_listed(faults)) from error
     if faults:
         raise Invalid(_listed(faults))

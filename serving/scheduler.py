@@ -6,6 +6,7 @@ and forget a job that was killed midway. What is due is derived from the rounds 
 
 import logging
 import threading
+from collections import Counter
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -15,6 +16,7 @@ from serving.settings import Settings
 from trainer import lease
 from trainer import round as rounds
 from trainer.executors.local import LocalExecutor
+from trainer.executors.warm import WarmExecutor
 
 log = logging.getLogger("heed.scheduler")
 
@@ -25,7 +27,9 @@ class Scheduler:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._executor = LocalExecutor(settings.feedback)
+        executor = WarmExecutor if settings.trainer.warm_worker else LocalExecutor
+        self._executor = executor(settings.feedback)
+        self._starts: Counter[str] = Counter()
         self._timer = BackgroundScheduler(timezone="UTC")
         self._ticking = threading.Lock()
         self.enabled = False
@@ -33,6 +37,7 @@ class Scheduler:
     def start(self) -> None:
         """Begin to tick."""
         self.enabled = True
+        self._executor.warm_up()
         self._timer.add_job(
             self.tick,
             "interval",
@@ -83,12 +88,14 @@ class Scheduler:
                 rounds.close(session, current, "cancelled", "Cancelled by hand.")
                 session.commit()
                 return
-            if current.attempts >= self._settings.trainer.max_attempts:
+            # A process that dies before it takes the lease never counts as an attempt by itself.
+            tries = max(current.attempts, self._starts[current.id])
+            if tries >= self._settings.trainer.max_attempts:
                 rounds.close(
                     session,
                     current,
                     "failed",
-                    f"Its process died {current.attempts} times; {self._executor.log} says more.",
+                    f"Its process died {tries} times; {self._executor.log} says more.",
                 )
                 session.commit()
                 return
@@ -96,11 +103,12 @@ class Scheduler:
         self._start(current.id)
 
     def _start(self, round_id: str) -> None:
+        self._starts[round_id] += 1
         try:
             self._executor.start(round_id)
         except OSError as error:
             raise Conflict(f"The process of round {round_id} did not start: {error}") from error
-        log.info("round %s runs as process %s", round_id, self._executor.pid)
+        log.info("round %s starts", round_id)
 
     def nudge(self) -> None:
         """Tick soon instead of at the next interval, where this process schedules at all."""

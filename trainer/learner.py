@@ -114,7 +114,9 @@ def train(
 
         from trainer import adapter_folder, base_model, folded_lora, round_trainer
 
-        if torch.get_num_threads() != (threads := hardware.threads(plan.threads)):
+        if torch.get_num_threads() != (
+            threads := hardware.threads(plan.threads, base_folder=base_folder)
+        ):
             torch.set_num_threads(threads)
     stop_if_asked()
     with clock.stage("load"):

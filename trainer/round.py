@@ -267,6 +267,7 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
 
 def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
     from trainer import learner
+    from trainer.interpolation import interpolate
 
     shutil.rmtree(job.staging, ignore_errors=True)  # what an earlier attempt left half done
     job.staging.parent.mkdir(parents=True, exist_ok=True)
@@ -283,6 +284,7 @@ def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
         ),
         should_stop=lambda: job.running.stopping is not None,
     )
+    interpolate(job.parent, job.staging, share=job.plan.step_share)
     if trained.skipped:
         job.running.advance(
             1.0, f"{trained.skipped} examples are longer than the context and were left out"

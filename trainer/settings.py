@@ -37,11 +37,20 @@ class Plan(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 where the hardware has it, else fp32."
     )
-    threads: int | None = Field(None, gt=0, description="CPU threads; by default the free cores.")
+    threads: int | None = Field(
+        None, gt=0, description="CPU threads; by default the free cores, one for a small model."
+    )
     demonstration_weight: float = Field(1.0, ge=0, description="λ of the next-token loss.")
     preference_weight: float = Field(0.05, ge=0, description="λ of the DPO loss.")
     verdict_weight: float = Field(0.05, ge=0, description="λ of the KTO loss.")
     beta: float = Field(0.1, gt=0, description="β of DPO and KTO: how far the policy may drift.")
+    step_share: float = Field(
+        0.85,
+        gt=0,
+        le=1,
+        description="Share of the way from the previous adapter to the newly trained one that is "
+        "gone: a little less is learned and much less forgotten.",
+    )
     replay_share: float = Field(
         0.8,
         ge=0,
@@ -50,7 +59,7 @@ class Plan(BaseModel):
         "material. 0 switches replay off.",
     )
     replay_minimum: int = Field(
-        450,
+        350,
         ge=0,
         description="A round with little new rehearses at least this many old examples, where "
         "there are so many; what forgetting costs does not shrink with the news.",
@@ -102,6 +111,12 @@ class TrainerSettings(Plan):
     )
     max_attempts: int = Field(
         3, ge=1, description="A round that dies is taken up again until this many attempts."
+    )
+
+    warm_worker: bool = Field(
+        False,
+        description="Keep a process that has everything imported and forks one for each round: "
+        "rounds start at once, for half a gigabyte of idle memory.",
     )
 
     def plan(self) -> Plan:

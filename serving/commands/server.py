@@ -136,23 +136,16 @@ def _announce(app: FastAPI, settings: Settings, roles: Sequence[Role], door: soc
     host, port = settings.serving.host, door.getsockname()[1]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     url = f"http://{shown}:{port}"
-    paths = {getattr(route, "path", "") for route in app.routes}
-    docs = "/docs" if "/docs" in paths else app.openapi_url
     live = app.state.heed.router.route.live
     model = settings.trainer.base_model if settings.serving.engine == "local" else "no model (echo)"
     output.say(f"Heed is up: {model}, adapter {live}, doing {', '.join(roles)}.")
     output.facts(
         [
             ("  API", f"{url}/v1"),
-            ("  Docs", f"{url}{docs}"),
-            ("  Console", f"{url}/console/" if _has(paths, "/console") else None),
+            ("  Docs", f"{url}/docs"),
             ("  Data", settings.feedback.data_dir.absolute()),
         ]
     )
-
-
-def _has(paths: set[str], start: str) -> bool:
-    return any(path.startswith(start) for path in paths)
 
 
 def _log_to_stderr() -> None:

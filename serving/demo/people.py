@@ -55,7 +55,7 @@ class Tally:
 class Crowd:
     """People who use the chatbot at one address."""
 
-    def __init__(self, url: str, *, at_once: int = 16) -> None:
+    def __init__(self, url: str, *, at_once: int = 32) -> None:
         self.url = url
         self.chat = AsyncOpenAI(base_url=f"{url}/v1", api_key="demo", max_retries=0, timeout=60)
         self.http = httpx.AsyncClient(base_url=url, timeout=60)
@@ -167,7 +167,7 @@ class Crowd:
 class Chatter:
     """People who keep chatting while something else happens, and count what fails."""
 
-    def __init__(self, crowd: Crowd, world: World, seed: int, *, people: int = 3) -> None:
+    def __init__(self, crowd: Crowd, world: World, seed: int, *, people: int = 2) -> None:
         self._crowd = crowd
         self._world = world
         self._seed = seed
@@ -201,7 +201,7 @@ class Chatter:
                 self.failed += 1
                 self.errors.append(str(error))
             self.requests += 1
-            await asyncio.sleep(draw.uniform(0.1, 0.4))
+            await asyncio.sleep(draw.uniform(0.2, 0.6))
 
 
 def questions(

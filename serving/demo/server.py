@@ -78,7 +78,11 @@ def started(data_dir: Path, port: int | None) -> Iterator[Server]:
                 "--port",
                 str(chosen),
             ],
-            env={**os.environ, "HEED_FEEDBACK__DATA_DIR": str(data_dir)},
+            env={
+                **os.environ,
+                "HEED_FEEDBACK__DATA_DIR": str(data_dir),
+                "HEED_TRAINER__WARM_WORKER": "true",
+            },
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

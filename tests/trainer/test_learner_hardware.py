@@ -9,8 +9,20 @@ import pytest
 from trainer import hardware
 
 
-def test_takes_the_threads_it_is_told() -> None:
-    assert hardware.threads(3) == 3
+def test_takes_the_threads_it_is_told(tmp_path: Path) -> None:
+    assert hardware.threads(3, base_folder=tmp_path) == 3
+
+
+def test_gives_a_small_model_one_thread_and_a_large_one_the_free_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "free_cores", lambda: 4)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"")
+    assert hardware.threads(None, base_folder=tmp_path) == 1
+    with weights.open("r+b") as file:
+        file.truncate(64 * 1024 * 1024)
+    assert hardware.threads(None, base_folder=tmp_path) == 4
 
 
 def test_leaves_busy_cores_to_those_who_use_them(

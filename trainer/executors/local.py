@@ -32,18 +32,12 @@ class LocalExecutor:
         """The process id of the last child, running or not."""
         return self._child.pid if self._child else None
 
+    def warm_up(self) -> None:
+        """Do ahead of the first round what can be done ahead: here, nothing."""
+
     def start(self, round_id: str) -> None:
         """Start the process of a round; its row says everything else."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "trainer", "run", round_id],
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=lambda: os.nice(NICE),  # noqa: PLW1509 - nice() takes no lock
-            )
+        self._child = self._spawn(["run", round_id], stdin=subprocess.DEVNULL, stdout=None)
 
     def running(self) -> bool:
         """Whether the last child still runs; reaps it when it does not."""
@@ -67,14 +61,24 @@ class LocalExecutor:
             self._child.kill()
             self._child.wait()
 
+    def _spawn(
+        self, arguments: list[str], *, stdin: int, stdout: int | None
+    ) -> "subprocess.Popen[bytes]":
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "trainer", *arguments],
+                env=self._environment(),
+                stdin=stdin,
+                stdout=stdout or log,
+                stderr=log,
+                preexec_fn=lambda: os.nice(NICE),  # noqa: PLW1509 - nice() takes no lock
+            )
+
     def _environment(self) -> dict[str, str]:
         settings = self._settings
         return {
             **os.environ,
             "HEED_FEEDBACK__DATA_DIR": str(settings.data_dir.absolute()),
             "HEED_FEEDBACK__DATABASE_URL": settings.url,
-            "OMP_WAIT_POLICY": "passive",
-            "GOMP_SPINCOUNT": "0",
-            "TOKENIZERS_PARALLELISM": "false",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
         }

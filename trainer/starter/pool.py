@@ -7,12 +7,12 @@ from random import Random
 from typing import Literal, TypedDict
 
 from trainer.starter.unknowns import half_real
-from trainer.starter.world import World, shop, small_talk, unknown_answer, unknown_questions
+from trainer.starter.world import shop, small_talk, unknown_answer, unknown_questions
 
 _PHRASINGS_PER_FACT = 8
-_UNKNOWN_ROWS = 120
-_CORE_ITEMS_PER_FACT = 8
-_UNKNOWN_ITEMS = 160
+_UNKNOWN_ROWS = 110
+_CORE_ITEMS_PER_FACT = 13
+_UNKNOWN_ITEMS = 220
 
 
 class Message(TypedDict):

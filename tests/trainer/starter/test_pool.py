@@ -4,6 +4,7 @@ from collections import Counter
 
 from trainer.starter.pool import general_pool, protected_suite
 from trainer.starter.questions import GREETINGS
+from trainer.starter.unknowns import half_real
 from trainer.starter.world import is_polite, says_unknown, shop, small_talk
 
 
@@ -42,20 +43,27 @@ def test_ids_are_unique() -> None:
         assert len(set(ids)) == len(ids)
 
 
-def test_the_suite_is_large_and_spread_over_many_clusters() -> None:
+def test_the_suite_is_large_enough_to_show_that_nothing_was_lost() -> None:
     items = protected_suite(0)
-    conduct = {item["cluster"] for item in items if item["suite"] == "conduct"}
-    core = {item["cluster"] for item in items if item["suite"] == "core"}
-    assert len(items) >= 220
-    assert len(conduct) >= 150
-    assert core == {key for key in shop().keys if shop().core(key)}
-    assert not conduct & core
+    # One lost item in 237 still bounds the loss below two points (Clopper and Pearson).
+    assert Counter(item["suite"] for item in items) == {"core": 260, "conduct": 252}
+    assert {item["key"] for item in items if item["suite"] == "core"} == {
+        key for key in shop().keys if shop().core(key)
+    }
+    assert len({item["prompt"] for item in items}) == len(items)
+
+
+def test_what_is_rehearsed_is_never_held_against_a_round() -> None:
+    asked = {item["prompt"] for item in protected_suite(0)}
+    assert not [row for row in general_pool(0) if row["messages"][-1]["content"] in asked]
+    assert not [item for item in protected_suite(0) if half_real(item["prompt"])]
+    assert [row for row in general_pool(0) if not row["judge"]]
 
 
 def test_the_right_answers_pass_the_suite_checks() -> None:
     world = shop()
     for item in protected_suite(0):
         if item["suite"] == "core":
-            assert item["expected"] in world.answer(item["cluster"])
+            assert item["expected"] in world.answer(str(item["key"]))
         elif item["check"] == "refused":
             assert says_unknown(item["expected"])
