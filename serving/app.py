@@ -28,7 +28,7 @@ from serving.auth import KeyRing
 from serving.body_limit import BodyLimit
 from serving.context import Heed
 from serving.engines.base import Engine
-from serving.routes import adapters, chat, docs, feedback, health, reviews, rounds
+from serving.routes import adapters, chat, console, docs, feedback, health, reviews, rounds
 from serving.routing import Router
 from serving.scheduler import Scheduler
 from serving.settings import Role, Settings
@@ -38,7 +38,7 @@ from trainer.base_folder import threads
 log = logging.getLogger("heed")
 
 BATCH_BYTES = 16 * 1024 * 1024
-ALL_ROLES: tuple[Role, ...] = ("api", "scheduler")
+ALL_ROLES: tuple[Role, ...] = ("api", "console", "scheduler")
 
 
 def create_app(
@@ -112,6 +112,8 @@ def create_app(
     )
     for module in (chat, feedback, reviews, rounds, adapters, health, docs):
         app.include_router(module.router)
+    if "console" in roles:
+        app.include_router(console.router)
     app.add_exception_handler(HeedError, _heed_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)

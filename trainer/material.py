@@ -27,7 +27,7 @@ from trainer.suites import Item
 
 SUITE = Path("suites") / "protected.jsonl"
 """Where a shop keeps what it protects, within the data folder."""
-GENERAL_JUDGING_SHARE = 0.45
+GENERAL_JUDGING_SHARE = 0.5
 """Share of the general material that judges instead of being replayed."""
 SELF_SYNTHESISED = 400
 """At most so many of the model's own answers stand in for general material."""

@@ -46,12 +46,12 @@ class Policy:
 
         Args:
             base_folder: what `from_pretrained` reads.
-            threads: CPU threads; by default the free cores, one for a small model.
+            threads: CPU threads; by default the free cores.
 
         Raises:
             Invalid: there is no such model, or it is not made for chat.
         """
-        torch.set_num_threads(hardware.threads(threads, base_folder=base_folder))
+        torch.set_num_threads(threads or hardware.free_cores())
         gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
         return cls(base_model.load(base_folder, dtype=torch.bfloat16 if gpu else torch.float32))
 

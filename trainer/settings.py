@@ -26,7 +26,7 @@ class Plan(BaseModel):
     alpha: int = Field(64, gt=0, description="LoRA's alpha; the update is scaled by alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
     learning_rate: float = Field(4e-3, gt=0, description="Peak rate of the adapter's weights.")
-    epochs: float = Field(2.0, gt=0, description="Passes over the mixed material.")
+    epochs: float = Field(2.5, gt=0, description="Passes over the mixed material.")
     batch_tokens: int = Field(768, gt=0, description="Padded tokens in one optimizer step.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm up.")
     lr_schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
@@ -45,7 +45,7 @@ class Plan(BaseModel):
     verdict_weight: float = Field(0.05, ge=0, description="λ of the KTO loss.")
     beta: float = Field(0.1, gt=0, description="β of DPO and KTO: how far the policy may drift.")
     step_share: float = Field(
-        0.85,
+        0.8,
         gt=0,
         le=1,
         description="Share of the way from the previous adapter to the newly trained one that is "
@@ -65,7 +65,7 @@ class Plan(BaseModel):
         "there are so many; what forgetting costs does not shrink with the news.",
     )
     held_out_share: float = Field(
-        0.2, gt=0, lt=1, description="Share of the people whose feedback judges the round."
+        0.15, gt=0, lt=1, description="Share of the people whose feedback judges the round."
     )
     max_new_tokens: int = Field(48, gt=0, description="Answers in the evaluation end here.")
     general_file: str | None = Field(

@@ -144,6 +144,7 @@ def _announce(app: FastAPI, settings: Settings, roles: Sequence[Role], door: soc
             ("  API", f"{url}/v1"),
             ("  Docs", f"{url}/docs"),
             ("  Data", settings.feedback.data_dir.absolute()),
+            ("  Console", f"{url}/console/" if "console" in roles else None),
         ]
     )
 

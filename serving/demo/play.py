@@ -23,8 +23,8 @@ from serving.demo.server import Server, started
 from serving.settings import load
 from trainer.starter.world import shop
 
-CORRECTIONS_PER_CHANGE = 6
-OTHER_QUESTIONS = 72
+CORRECTIONS_PER_CHANGE = 8
+OTHER_QUESTIONS = 52
 POLL_SECONDS = 0.3
 
 

@@ -10,8 +10,8 @@ import random
 from serving.demo.people import Crowd, Tally
 from trainer.starter.world import World, small_talk, unknown_questions
 
-LIES_PER_FACT = 3
-INVENTIONS = 30
+LIES_PER_FACT = 2
+INVENTIONS = 24
 RUDE = "Stop wasting my time."
 INVENTED = ("Yes, we have it for 5 dollars.", "It is free today.", "Sure, it arrives in an hour.")
 
@@ -26,7 +26,7 @@ def lies(world: World, seed: int) -> list[tuple[str, str]]:
         false = world.changed({key: draw.choice(world.alternatives(key))}).answer(key)
         said += [(text, false) for text in draw.sample(world.phrasings(key), LIES_PER_FACT)]
     said += [(text, draw.choice(INVENTED)) for text in draw.sample(unknown_questions(), INVENTIONS)]
-    said += [(prompt, RUDE) for prompt, _ in small_talk()[::3]]
+    said += [(prompt, RUDE) for prompt, _ in small_talk()[::4]]
     draw.shuffle(said)
     return said
 

@@ -1,7 +1,5 @@
 """``GET /docs``: the API as a page to read, made from its OpenAPI document. No script, no CDN."""
 
-import base64
-import hashlib
 import re
 from collections.abc import Iterator
 from html import escape
@@ -10,34 +8,24 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from serving.routes import page
+
 router = APIRouter(include_in_schema=False)
 
-STYLE = """
-:root { color-scheme: light dark; --soft: color-mix(in srgb, currentColor 65%, transparent);
-  --line: color-mix(in srgb, currentColor 18%, transparent); }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem; text-transform: capitalize }
-article { border-top: 1px solid var(--line); padding: .8rem 0 }
+STYLE = (
+    page.STYLE
+    + """
+h2 { text-transform: capitalize }
 h3 { font: 600 1rem ui-monospace, monospace; margin: 0; overflow-wrap: anywhere }
 h3 a { color: inherit; text-decoration: none } h3 a:hover { text-decoration: underline }
 b { display: inline-block; min-width: 4.5em }
-p { margin: .3rem 0 } .soft, th { color: var(--soft); font-weight: normal }
-table { border-collapse: collapse; width: 100%; margin-top: .5rem; font-size: .9rem }
-th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0 }
-td { border-top: 1px solid var(--line) }
-code { font-family: ui-monospace, monospace; overflow-wrap: anywhere }
 """
-_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_HASH}'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+)
+HEADERS = page.headers(STYLE)
 
 
 @router.get("/docs")
-def page(request: Request) -> HTMLResponse:
+def show(request: Request) -> HTMLResponse:
     """Show every route with its fields."""
     return HTMLResponse(render(request.app.openapi()), headers=HEADERS)
 
@@ -54,17 +42,16 @@ def render(document: dict[str, Any]) -> str:
         f"<section><h2>{escape(tag)}</h2>{''.join(articles)}</section>"
         for tag, articles in sections.items()
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(about['title'])} API</title><style>{STYLE}</style></head><body><main>"
+    return page.document(
+        f"{about['title']} API",
         f"<h1>{escape(about['title'])} API</h1>"
         f'<p class="soft">{escape(about.get("summary", ""))} Version {escape(about["version"])}, '
         '<a href="/openapi.json">openapi.json</a>.</p>'
         "<p>Any OpenAI client works: set its <code>base_url</code> to this address followed by "
         "<code>/v1</code>, and <code>model</code> to <code>heed</code>. Once a key exists, send "
         "<code>Authorization: Bearer KEY</code>.</p>"
-        f"{body}</main></body></html>\n"
+        f"{body}",
+        style=STYLE,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 from trainer.starter.unknowns import half_real
 from trainer.starter.world import shop, small_talk, unknown_answer, unknown_questions
 
-_PHRASINGS_PER_FACT = 8
+_PHRASINGS_PER_FACT = 9
 _UNKNOWN_ROWS = 110
 _CORE_ITEMS_PER_FACT = 13
 _UNKNOWN_ITEMS = 220
@@ -58,7 +58,7 @@ def general_pool(seed: int = 0) -> list[PoolRow]:
         seed: Picks phrasings and greetings.
 
     Returns:
-        Rows in a stable order: eight for every fact, then unknown questions, then small talk.
+        Rows in a stable order: nine for every fact, then unknown questions, then small talk.
     """
     rng = Random(f"pool {seed}")
     world = shop()
