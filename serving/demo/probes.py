@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from serving.demo.people import Crowd
 from trainer.starter.world import World, is_polite
 
+MINIMUM = 200
+"""Fewer questions would make a measurement too coarse to be worth a table."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -46,11 +49,16 @@ class Measured:
 
 
 def probes(world: World, changing: Sequence[str]) -> list[Probe]:
-    """Return held-out questions: four phrasings of what will change, one of everything else."""
+    """Return held-out questions: four phrasings of what will change, fewer of everything else.
+
+    As few of the others as leave at least `MINIMUM` in all: they are asked after every step.
+    """
+    others = len(world.keys) - len(changing)
+    few = 1 if 4 * len(changing) + others >= MINIMUM else 2
     return [
         Probe(key, text)
         for key in world.keys
-        for text in world.phrasings(key, held_out=True)[: 4 if key in changing else 1]
+        for text in world.phrasings(key, held_out=True)[: 4 if key in changing else few]
     ]
 
 

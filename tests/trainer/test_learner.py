@@ -172,7 +172,7 @@ def test_verdicts_are_judged_against_the_parent(tiny_model: Path, tmp_path: Path
     learn(tiny_model, [demonstration(SKY, "It is blue.")], tmp_path / "a")
     done = learn(tiny_model, liked, tmp_path / "b", parent=tmp_path / "a")
     # 1 − σ(0): where training starts, the policy is its own reference.
-    assert done.losses[0] == pytest.approx(0.2 * 0.5, abs=1e-5)
+    assert done.losses[0] == pytest.approx(plan().verdict_weight * 0.5, abs=1e-5)
 
 
 def test_leaves_exactly_two_files_that_name_no_folder_of_this_machine(

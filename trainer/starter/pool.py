@@ -10,7 +10,7 @@ from trainer.starter.unknowns import half_real
 from trainer.starter.world import shop, small_talk, unknown_answer, unknown_questions
 
 _PHRASINGS_PER_FACT = 9
-_UNKNOWN_ROWS = 110
+_UNKNOWN_ROWS = 80
 _CORE_ITEMS_PER_FACT = 13
 _UNKNOWN_ITEMS = 220
 
