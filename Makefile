@@ -6,16 +6,18 @@ ARGS ?=
 export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check soak clean
+.PHONY: demo test lint check soak clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
-	touch $@
+	@echo "Installing Heed into $(VENV); the first time this takes a minute or two." >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . >&2
+	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	touch $@
+	@echo "Installing what the tests need." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]' >&2
+	@touch $@
 
 demo: $(VENV)/.installed  ## the whole loop on the bundled starter model
 	@$(BIN)/heed demo $(ARGS)
@@ -23,12 +25,13 @@ demo: $(VENV)/.installed  ## the whole loop on the bundled starter model
 test: $(VENV)/.installed-test  ## every test
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.installed-test  ## what CI and pre-commit hold: format, lint, types, layers, tests
+lint: $(VENV)/.installed-test  ## format, lint, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+
+check: lint test  ## what continuous integration and pre-commit hold
 
 soak: $(VENV)/.installed-test  ## the long loops: the same tests with a bigger count
 	HEED_TEST_COUNT=50 $(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
