@@ -4,7 +4,7 @@ Shapes: https://platform.openai.com/docs/api-reference/chat. A known field that 
 is refused and named; a field that OpenAI does not know is let through.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,7 +13,12 @@ from feedback.models import Exchange
 from serving.engines.base import ChatMessage, Sampling
 from serving.settings import ServingSettings
 
-ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+ROLES: dict[str, Literal["system", "user", "assistant"]] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
 NOT_HONOURED: dict[str, tuple[Any, ...]] = {
     "n": (None, 1),
     "logprobs": (None, False),
@@ -127,7 +132,7 @@ class ChatRequest(BaseModel):
                     "assistant.",
                     param=f"{place}.role",
                 )
-            turns.append({"role": role, "content": _text(message, place)})  # type: ignore[typeddict-item]
+            turns.append({"role": role, "content": _text(message, place)})
         if turns[-1]["role"] == "assistant":
             raise Invalid(
                 "The last message is the assistant's; end with the user's, who is to be answered.",
