@@ -80,6 +80,7 @@ def plan(threads: int) -> Plan:
     """What both are given; TRL's trainers know no weight between objectives, so all weigh 1."""
     return Plan(
         base_model="benchmark",
+        minimum_steps=0,
         threads=threads,
         learning_rate=2e-3,
         preference_weight=1.0,

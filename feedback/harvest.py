@@ -54,10 +54,15 @@ class Fate:
     role: str | None = None
 
 
-def available(session: Session) -> int:
-    """Return how many pieces of feedback a round could claim now."""
+def available(session: Session, *, since: float = 0.0) -> int:
+    """Return how many pieces of feedback a round could claim now.
+
+    Args:
+        session: of the store.
+        since: only those that came, or were accepted, after this time (Unix seconds).
+    """
     query = select(func.count()).select_from(Receipt).join(Feedback, _same_feedback())
-    return session.exec(query.where(*_claimable())).one()
+    return session.exec(query.where(*_claimable(), col(Receipt.updated_at) > since)).one()
 
 
 def claim(session: Session, settings: FeedbackSettings, round_id: str) -> int:

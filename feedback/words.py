@@ -3,6 +3,7 @@
 import re
 from difflib import SequenceMatcher
 
+_SENTENCE_END = re.compile(r"[.!?…]+(?:\s+|$)")
 _WORD = re.compile(r"[^\W_]+(?:['’.,:][^\W_]+)*")
 # The commonest words of English carry no subject. Other languages simply keep theirs.
 _COMMON = """
@@ -37,30 +38,57 @@ def nearly_alike(one: str, other: str) -> bool:
 def supersedes(new: str, old: str, *, subject: frozenset[str]) -> bool:
     """Whether `new` says something else than `old` about the same thing.
 
-    True where the two answers are one sentence but for one stretch of words that follows a word of
+    True where two of their sentences are one but for one stretch of words that follows a word of
     its own: "The lamp costs 49 dollars." and "Of course! The lamp costs 59 dollars.", and not "The
-    lamp is blue.", which goes apart right after its subject. Words added before or after do not
-    matter, since they are manners and not matter.
+    lamp is blue.", which goes apart right after its subject. What they share must be at least as
+    long as what replaces or is replaced: "We match prices for 14 days." has the first and the last
+    word of "We deliver the lamp in 3 days.", and is about something else. Words added before or
+    after do not matter, since they are manners and not matter.
 
     Args:
         new: the reviewed answer.
         old: the earlier answer.
         subject: the content words of the question that the new answer repeats.
     """
-    ours, theirs = words(new), words(old)
+    if not subject:
+        return False
+    return any(
+        _restates(ours, theirs, subject)
+        for theirs in _sentences(old)
+        for ours in _sentences(new)
+        if subject <= set(theirs) & set(ours)
+    )
+
+
+def _sentences(text: str) -> list[list[str]]:
+    """The words of each sentence."""
+    return [found for part in _SENTENCE_END.split(text) if (found := words(part))]
+
+
+def _restates(ours: list[str], theirs: list[str], subject: frozenset[str]) -> bool:
+    """Whether two sentences are one but for one stretch, which does not hold the subject."""
+    pieces = SequenceMatcher(None, theirs, ours, autojunk=False).get_opcodes()
     edits = [
-        edit
-        for edit in SequenceMatcher(None, theirs, ours, autojunk=False).get_opcodes()
-        if edit[0] != "equal" and not _is_manners(edit, len(theirs), len(ours))
+        piece
+        for piece in pieces
+        if piece[0] != "equal" and not _is_manners(piece, len(theirs), len(ours))
     ]
-    replaced = any(kind == "replace" for kind, *_ in edits)
-    if not replaced or not subject or not subject <= set(theirs):
+    if not edits:
         return False
     (_, old_start, _, new_start, _), (_, _, old_end, _, new_end) = edits[0], edits[-1]
-    apart = {*theirs[old_start:old_end], *ours[new_start:new_end]}
-    if apart & subject or old_start == 0 or new_start == 0:
+    replaced, replacing = theirs[old_start:old_end], ours[new_start:new_end]
+    if not replaced or not replacing or subject & {*replaced, *replacing}:
         return False
-    return theirs[old_start - 1] == ours[new_start - 1] and theirs[old_start - 1] not in subject
+    if old_start == 0 or new_start == 0 or theirs[old_start - 1] in subject:
+        return False
+    shared = sum(
+        end - start
+        for kind, start, end, _, _ in pieces
+        if kind == "equal" and not old_start <= start < old_end
+    )
+    # A subject that stands only behind the stretch may be no more than a unit: "dollars".
+    enough = min(len(replaced), len(replacing)) * (1 if subject & set(theirs[:old_start]) else 2)
+    return theirs[old_start - 1] == ours[new_start - 1] and shared >= enough
 
 
 def _is_manners(edit: tuple[str, int, int, int, int], old_length: int, new_length: int) -> bool:

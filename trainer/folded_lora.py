@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor, addmm, nn
+from torch import Tensor, addmm, nn, no_grad
 from torch.nn import functional
 
 # One more product pays while in·out / (in + out) stays below so many ranks: by operations 3,
@@ -18,15 +18,19 @@ _WORTH_RANKS = 6
 
 
 @contextmanager
-def folded(model: Any) -> Iterator[int]:
+def folded(model: Any, *, frozen: bool = False) -> Iterator[int]:
     """Compute the adapter of a PEFT model that way, where it pays; yields in how many layers.
 
     Layers with dropout on the adapter's input, and all but plain LoRA on plain linear layers, stay
     as they are. Use it in fp32 only: rounded to bf16, W + sBA would swallow small updates.
+
+    Args:
+        model: a PEFT model with one active adapter.
+        frozen: the weights stay as they are meanwhile, so that the products are computed once.
     """
     layers = [m for m in model.modules() if _worthwhile(m)]
     for layer in layers:
-        layer.forward = _fold(layer, layer.active_adapters[0])
+        layer.forward = _fold(layer, layer.active_adapters[0], frozen)
     try:
         yield len(layers)
     finally:
@@ -51,12 +55,18 @@ def _worthwhile(module: nn.Module) -> bool:
     return bool(wide * deep < _WORTH_RANKS * layer.r[name] * (wide + deep))
 
 
-def _fold(layer: Any, name: str) -> Callable[..., Tensor]:
+def _fold(layer: Any, name: str, frozen: bool) -> Callable[..., Tensor]:
     base = layer.base_layer
     down, up, scale = layer.lora_A[name], layer.lora_B[name], layer.scaling[name]
 
-    def forward(x: Tensor, *_args: object, **_kwargs: object) -> Tensor:
-        weight = addmm(base.weight, up.weight, down.weight, alpha=scale)
-        return functional.linear(x, weight, base.bias)
+    def product() -> Tensor:
+        return addmm(base.weight, up.weight, down.weight, alpha=scale)
 
+    def forward(x: Tensor, *_args: object, **_kwargs: object) -> Tensor:
+        return functional.linear(x, product() if kept is None else kept, base.bias)
+
+    kept = None
+    if frozen:
+        with no_grad():
+            kept = product()
     return forward

@@ -141,7 +141,11 @@ def train(
                 f"the model's context of {base.context_tokens} tokens, the rest weigh nothing."
             )
         schedule = packing.steps(
-            encoded, budget_tokens=plan.batch_tokens, epochs=plan.epochs, seed=plan.seed
+            encoded,
+            budget_tokens=plan.batch_tokens,
+            epochs=plan.epochs,
+            minimum=plan.minimum_steps,
+            seed=plan.seed,
         )
     done: list[StepDone] = []
 

@@ -5,6 +5,7 @@ left out can be tested and explained without a database.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,25 +224,35 @@ def contradicts(item: Item, messages: Sequence[Mapping[str, str]], correction: s
 
 
 def _held_out(words: Sequence[Word], plan: Plan) -> list[Word]:
-    """Corrections of a share of the people, by preference those that somebody else also made.
+    """Corrections of a share of the people, by preference those that others also made.
 
     A correction that nobody shares can either be learned or judge, not both; it is learned, unless
-    too few are left to judge by.
+    too few are left to judge by. Of those that several people made at most a quarter judges, so that
+    no fact is left with too few to learn it from.
     """
-    chosen = [
-        word
-        for word in words
-        if word.correction is not None
-        and replay.for_judging(f"{plan.seed}:{word.person_id}", share=plan.held_out_share)
-    ]
-    chosen_ids = {word.feedback_id for word in chosen}
-    elsewhere = {
-        word.correction
-        for word in words
-        if word.correction is not None and word.feedback_id not in chosen_ids
-    }
-    shared = [word for word in chosen if word.correction in elsewhere]
-    return shared if len(shared) >= SHARED_MINIMUM else chosen
+    corrections = [word for word in words if word.correction is not None]
+    wanted = int(plan.held_out_share * len(corrections))
+    by_person: dict[str, list[Word]] = {}
+    for word in corrections:
+        by_person.setdefault(word.person_id, []).append(word)
+    people = sorted(by_person, key=lambda person: replay.place(f"{plan.seed}:{person}"))
+    made = Counter(word.correction for word in corrections)
+    held: Counter[str | None] = Counter()
+    shared: list[Word] = []
+    for person in people:
+        theirs = held + Counter(word.correction for word in by_person[person])
+        if len(shared) < wanted and all(4 * theirs[text] <= made[text] for text in theirs):
+            held = theirs
+            shared += by_person[person]
+    if len(shared) >= SHARED_MINIMUM:
+        chosen = shared
+    else:
+        chosen = []
+        for person in people:
+            if len(chosen) < wanted:
+                chosen += by_person[person]
+    ids = {word.feedback_id for word in chosen}
+    return [word for word in corrections if word.feedback_id in ids]
 
 
 def _past(session: Session, rounds: set[str | None]) -> list[tuple[str, Old]]:

@@ -20,20 +20,25 @@ _BATCH_COST_TOKENS = 64
 _LARGEST_BATCH_TOKENS = 8192
 
 
-def steps(rows: Sequence[Row], *, budget_tokens: int, epochs: float, seed: int) -> list[Step]:
+def steps(
+    rows: Sequence[Row], *, budget_tokens: int, epochs: float, minimum: int = 0, seed: int
+) -> list[Step]:
     """The whole schedule: for each optimizer step its batches.
 
     Args:
-        rows: what to learn.
+        rows: what to learn, at least one.
         budget_tokens: padded tokens in one step; a longer row has a step of its own.
         epochs: passes over the rows; the last may be a partial one.
+        minimum: passes go on, beyond `epochs`, until there are so many steps.
         seed: of the order; every epoch has another.
     """
     schedule: list[Step] = []
-    for epoch in range(math.ceil(epochs)):
-        order = _spread(rows, random.Random(f"{seed}/{epoch}"))
-        cut = _cut(order, budget_tokens)
-        schedule += cut[: math.ceil(len(cut) * min(1.0, epochs - epoch))]
+    epoch = 0
+    while epoch < epochs or len(schedule) < minimum:
+        cut = _cut(_spread(rows, random.Random(f"{seed}/{epoch}")), budget_tokens)
+        wanted = math.ceil(len(cut) * min(1.0, epochs - epoch)) if epoch < epochs else 0
+        schedule += cut[: max(wanted, minimum - len(schedule))]
+        epoch += 1
     return schedule
 
 
@@ -64,18 +69,19 @@ def _cut(order: Sequence[Row], budget_tokens: int) -> list[Step]:
     """As few steps of equal size as stay within the budget, padding included."""
     total = sum(row.tokens for row in order)
     count = max(1, math.ceil(total / budget_tokens))
-    while True:
+    while count < len(order):
         parts: list[list[Row]] = [[] for _ in range(count)]
         passed = 0
         for row in order:
             parts[min(count - 1, (passed + row.tokens // 2) * count // total)].append(row)
             passed += row.tokens
         cut = [_batches(part) for part in parts if part]
-        if count >= len(order) or all(
+        if all(
             sum(map(_padded, step)) <= budget_tokens or sum(map(len, step)) == 1 for step in cut
         ):
             return cut
-        count = min(len(order), max(count + 1, int(count * 1.02)))
+        count = max(count + 1, int(count * 1.02))
+    return [[[row]] for row in order]
 
 
 def _batches(part: list[Row]) -> Step:

@@ -5,7 +5,7 @@ state of the model.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer import adapter_folder, base_model
+from trainer import adapter_folder, base_model, folded_lora
 from trainer.batches import Batch, answer_logits, branch_log_probs, collate
 from trainer.examples import Message
 from trainer.packing import by_length
@@ -262,4 +262,6 @@ class Policy:
         if adapter not in self._names:
             raise NotFound(f"There is no adapter {adapter} attached to this model.")
         self._peft.set_adapter(adapter)
-        yield self._base.model
+        fp32 = self._base.model.dtype == torch.float32
+        with folded_lora.folded(self._peft, frozen=True) if fp32 else nullcontext():
+            yield self._base.model

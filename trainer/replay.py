@@ -6,6 +6,7 @@ an answer that is no longer true would teach it again.
 """
 
 import hashlib
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -102,10 +103,22 @@ def mix(
     from_past = min(len(past), wanted * PAST_TO_GENERAL // (PAST_TO_GENERAL + 1))
     from_general = min(len(general), wanted - from_past)
     from_past = min(len(past), wanted - from_general)
-    chosen = draw.sample(past, from_past) + draw.sample(general, from_general)
+    chosen = _spread(past, from_past, draw) + _spread(general, from_general, draw)
     mixed = [*new, *(_replayed(old) for old in chosen)]
     draw.shuffle(mixed)
     return mixed
+
+
+def _spread(olds: Sequence[Old], count: int, draw: random.Random) -> list[Old]:
+    """Draw so many: half of them evenly over the answers, so that each fact is rehearsed, however
+    many questions it has; half by chance, so that what is often asked is rehearsed more."""
+    by_answer: dict[str, list[Old]] = {}
+    for old in draw.sample(olds, len(olds)):
+        by_answer.setdefault(old.target, []).append(old)
+    layers = itertools.zip_longest(*by_answer.values())
+    evenly = [old for layer in layers for old in layer if old is not None]
+    half = (count + 1) // 2
+    return evenly[:half] + draw.sample(evenly[half:], count - half)
 
 
 def for_judging(old_id: str, *, share: float) -> bool:
@@ -113,7 +126,12 @@ def for_judging(old_id: str, *, share: float) -> bool:
 
     What is replayed cannot also judge, or the gate would measure memory and not retention.
     """
-    return int(hashlib.sha256(old_id.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF < share
+    return place(old_id) < share
+
+
+def place(name: str) -> float:
+    """Where a name falls between 0 and 1: like chance, and always the same."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
 
 
 def _question(messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:

@@ -36,16 +36,19 @@ from trainer.settings import Plan, TrainerSettings
 def due(session: Session, settings: TrainerSettings, *, now_seconds: float) -> str | None:
     """Return why a round is due, or None.
 
-    A round is due when its time has come since the last one, or when enough new material has
-    gathered; never while one is open, nor with too little to learn from.
+    A round is due when its time has come since the last one, or when enough material has gathered
+    since that one ended (what it gave back is not new); never while one is open, nor with too
+    little to learn from.
     """
     if current(session) is not None:
         return None
     available = harvest.available(session)
     if available < settings.minimum_material:
         return None
-    if available >= settings.new_material:
-        return f"{available} pieces of feedback wait"
+    ended = session.exec(select(func.max(Round.ended_at)).where(Round.project_id == PROJECT)).one()
+    new = harvest.available(session, since=ended or 0.0)
+    if new >= settings.new_material:
+        return f"{new} new pieces of feedback wait"
     last = (
         session.exec(select(func.max(Round.created_at)).where(Round.project_id == PROJECT)).one()
         or session.exec(

@@ -21,6 +21,8 @@ LEAST_GAIN = 0.03
 """A gain smaller than this is not worth waiting for: it takes thousands of items to see."""
 FEWEST_GAINS = 5
 """The fewest gains without a loss for which the exact sign test is below 5%."""
+FEWEST_PROMPTS = 10
+"""A mean over fewer prompts than this refuses nobody: one odd answer decides it."""
 
 
 class Rule(BaseModel):
@@ -162,7 +164,7 @@ def drift(suite: str, label: str, kl_nats: Sequence[float], *, max_kl_nats: floa
     return Rule(
         name="drift",
         suite=suite,
-        outcome="holds" if holds else "refuse",
+        outcome="holds" if holds else _beyond(len(kl_nats)),
         unit="nats/token",
         estimate=mean if finite else None,
         margin=max_kl_nats,
@@ -170,7 +172,8 @@ def drift(suite: str, label: str, kl_nats: Sequence[float], *, max_kl_nats: floa
         clusters=len(kl_nats),
         sentence=f"{label}: over {_count(len(kl_nats), 'prompt')} the candidate drifted by "
         + (f"{mean:.3f} nats per token" if finite else "no finite amount")
-        + f"; {max_kl_nats:g} are allowed.",
+        + f"; {max_kl_nats:g} are allowed."
+        + ("" if holds else _too_few(len(kl_nats))),
     )
 
 
@@ -199,7 +202,7 @@ def same_length(
     return Rule(
         name="length",
         suite=suite,
-        outcome="holds" if holds else "refuse",
+        outcome="holds" if holds else _beyond(len(lengths)),
         unit="percent",
         estimate=None if change is None else 100 * change,
         margin=100 * max_change,
@@ -208,7 +211,8 @@ def same_length(
         sentence=f"{label}: over {_count(len(lengths), 'prompt')} the candidate's answers are on "
         f"average {got / len(lengths):.1f} long, {baseline} {wanted / len(lengths):.1f}"
         + ("" if change is None else f" ({100 * change:+.0f}%)")
-        + f"; ±{100 * max_change:g}% are allowed.",
+        + f"; ±{100 * max_change:g}% are allowed."
+        + ("" if holds else _too_few(len(lengths))),
     )
 
 
@@ -230,6 +234,16 @@ def not_checked(
         margin=margin,
         sentence=f"{label}: not checked, since {reason}.",
     )
+
+
+def _beyond(prompts: int) -> Ruling:
+    return "refuse" if prompts >= FEWEST_PROMPTS else "abstain"
+
+
+def _too_few(prompts: int) -> str:
+    if prompts >= FEWEST_PROMPTS:
+        return ""
+    return f" {FEWEST_PROMPTS - prompts} more would tell whether that is more than one odd answer."
 
 
 def _difference(pairs: Sequence[Paired], seed: int) -> Interval:

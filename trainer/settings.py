@@ -27,6 +27,12 @@ class Plan(BaseModel):
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
     learning_rate: float = Field(4e-3, gt=0, description="Peak rate of the adapter's weights.")
     epochs: float = Field(2.0, gt=0, description="Passes over the mixed material.")
+    minimum_steps: int = Field(
+        60,
+        ge=0,
+        description="A round with little material passes over it more often, until it has taken "
+        "this many optimizer steps.",
+    )
     batch_tokens: int = Field(768, gt=0, description="Padded tokens in one optimizer step.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm up.")
     lr_schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
@@ -59,7 +65,7 @@ class Plan(BaseModel):
         "material. 0 switches replay off.",
     )
     replay_minimum: int = Field(
-        700,
+        450,
         ge=0,
         description="A round with little new rehearses at least this many old examples, where "
         "there are so many; what forgetting costs does not shrink with the news.",

@@ -23,7 +23,7 @@ from serving.demo.server import Server, started
 from serving.settings import load
 from trainer.starter.world import shop
 
-CORRECTIONS_PER_CHANGE = 8
+CORRECTIONS_PER_CHANGE = 10
 OTHER_QUESTIONS = 52
 POLL_SECONDS = 0.3
 

@@ -47,6 +47,56 @@ from feedback.words import content_words, normalised, supersedes
             "Happy to help! The lamp costs 49 dollars.",
             True,
         ),
+        # A value of several words, one of which the old one has elsewhere.
+        (
+            "When are you open on Sunday?",
+            "On Sunday we are open from noon to 9 pm.",
+            "On Sunday we are open from 9 am to 5 pm.",
+            True,
+        ),
+        # Sentences that begin and end alike, or are dressed alike, are not one sentence.
+        (
+            "How many days do I have to send it back?",
+            "Of course! You can return an item within 14 days.",
+            "Of course! We deliver the lamp in 3 days.",
+            False,
+        ),
+        (
+            "For how many days do you match prices?",
+            "We match a lower price for 14 days.",
+            "We deliver the lamp in 3 days.",
+            False,
+        ),
+        (
+            "How many dollars is postage?",
+            "Of course! Shipping costs 4 dollars.",
+            "Of course! Assembly costs 25 dollars.",
+            False,
+        ),
+        (
+            "What does the lamp cost?",
+            "Of course! The lamp costs 49 dollars.",
+            "Of course! The lamp has a cost of 49 dollars.",
+            False,
+        ),
+        (
+            "What warranty does the lamp have?",
+            "Of course! The lamp has a warranty of 2 years.",
+            "Of course! The lamp has a warranty of 2 years.",
+            False,
+        ),
+        (
+            "How many dollars is postage?",
+            "Shipping costs 4 dollars.",
+            "Shipping is free from 50 dollars.",
+            False,
+        ),
+        (
+            "How long is delivery?",
+            "It takes 4 days for a delivery.",
+            "It takes 2 days for a delivery.",
+            True,
+        ),
         # Another product, attribute, day or order is another thing.
         (
             "What does the chair cost?",

@@ -34,7 +34,7 @@ def test_a_round_killed_midway_leaves_nothing_half_done_and_ends_when_taken_up(
     store = Store(settings)
     schema.upgrade(store)
     feedback_ids = _corrections(store, settings)
-    plan = TrainerSettings(epochs=0.5, replay_minimum=0, replay_share=0.5)
+    plan = TrainerSettings(epochs=0.5, minimum_steps=0, replay_minimum=0, replay_share=0.5)
     with store.session(write=True) as session:
         row = rounds.open(session, settings, plan, trigger="test")
         session.commit()

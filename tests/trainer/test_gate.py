@@ -107,7 +107,7 @@ def test_refuses_what_got_worse_at_what_it_was_to_learn() -> None:
 
 @pytest.mark.parametrize("kl", [0.0501, float("nan"), float("inf")])
 def test_refuses_drift(kl: float) -> None:
-    report = judge(dataclasses.replace(GOOD, kl_nats=(kl,) * 3), PLAN)
+    report = judge(dataclasses.replace(GOOD, kl_nats=(kl,) * 10), PLAN)
     assert report.outcome == "refuse"
     assert rule(report, "drift", "untouched").outcome == "refuse"
     assert GateReport.from_json(json.loads(json.dumps(report.to_json()))) == report
@@ -115,25 +115,35 @@ def test_refuses_drift(kl: float) -> None:
 
 @pytest.mark.parametrize("candidate", [84, 116, 0])
 def test_refuses_answers_of_another_length_where_nobody_asked(candidate: int) -> None:
-    report = judge(dataclasses.replace(GOOD, untouched_lengths=((100, candidate),)), PLAN)
+    report = judge(dataclasses.replace(GOOD, untouched_lengths=((100, candidate),) * 10), PLAN)
     assert report.outcome == "refuse"
     assert rule(report, "length", "untouched").outcome == "refuse"
 
 
 @pytest.mark.parametrize("candidate", [85, 115])
 def test_allows_the_length_to_change_by_exactly_what_the_plan_says(candidate: int) -> None:
-    report = judge(dataclasses.replace(GOOD, untouched_lengths=((100, candidate),)), PLAN)
+    report = judge(dataclasses.replace(GOOD, untouched_lengths=((100, candidate),) * 10), PLAN)
     assert report.outcome == "promote"
 
 
 def test_refuses_new_answers_longer_than_the_corrections() -> None:
-    report = judge(dataclasses.replace(GOOD, new_lengths=((10, 12), (10, 12))), PLAN)
+    report = judge(dataclasses.replace(GOOD, new_lengths=((10, 12),) * 10), PLAN)
     assert report.outcome == "refuse"
     assert rule(report, "length", "new").estimate == pytest.approx(20)
 
 
+@pytest.mark.parametrize(
+    "few",
+    [{"kl_nats": (0.2,) * 9}, {"untouched_lengths": ((10, 20),) * 9}, {"new_lengths": ((10, 20),)}],
+)
+def test_a_handful_of_prompts_refuses_nobody(few: dict[str, Any]) -> None:
+    report = judge(dataclasses.replace(GOOD, **few), PLAN)
+    assert report.outcome == "abstain"
+    assert "more would tell whether that is more than one odd answer" in report.summary
+
+
 def test_refuses_lengths_against_an_empty_baseline() -> None:
-    report = judge(dataclasses.replace(GOOD, untouched_lengths=((0, 5),)), PLAN)
+    report = judge(dataclasses.replace(GOOD, untouched_lengths=((0, 5),) * 10), PLAN)
     assert report.outcome == "refuse"
     assert rule(report, "length", "untouched").estimate is None
 

@@ -26,6 +26,7 @@ def plan(**changes: Any) -> Plan:
             "rank": 8,
             "alpha": 16,
             "epochs": 12.0,
+            "minimum_steps": 0,
             "threads": 1,
             "learning_rate": 1e-2,
             **changes,

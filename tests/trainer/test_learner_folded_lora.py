@@ -42,6 +42,17 @@ def test_folding_changes_neither_loss_nor_gradient(tiny_model: Path) -> None:
     assert again == expected
 
 
+def test_frozen_products_give_the_same_answers(tiny_model: Path) -> None:
+    model = with_adapter(tiny_model)
+    ids = torch.arange(40).reshape(2, 20)
+    with torch.inference_mode():
+        expected = model(input_ids=ids).logits
+        with folded(model, frozen=True) as layers:
+            found = model(input_ids=ids).logits
+    assert layers == 14
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_leaves_alone_what_it_would_change(tiny_model: Path) -> None:
     with folded(with_adapter(tiny_model, dropout=0.1)) as layers:
         assert layers == 0

@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,6 +44,23 @@ def test_every_epoch_holds_every_row_once_within_the_budget(
         assert sum(map(padded, step)) <= budget or sum(map(len, step)) == 1
         for batch in step:
             assert len({len(r.branches) > 1 for r in batch}) == 1
+
+
+@pytest.mark.parametrize(("minimum", "taken"), [(0, 8), (8, 8), (10, 10), (30, 30)])
+def test_little_material_is_passed_over_until_there_are_enough_steps(
+    minimum: int, taken: int
+) -> None:
+    rows = [row(20, 5) for _ in range(16)]
+    steps = packing.steps(rows, budget_tokens=100, epochs=2, minimum=minimum, seed=0)
+    assert len(steps) == taken
+    times = Counter(id(r) for step in steps for batch in step for r in batch)
+    assert max(times.values()) - min(times.values()) <= 1
+
+
+def test_a_budget_that_hardly_holds_a_row_gives_each_a_step_of_its_own() -> None:
+    rows = [row(prompt, 1) for prompt in (1, 60, 1, 58, 2, 19, 3)]
+    for step in packing.steps(rows, budget_tokens=20, epochs=1, seed=0):
+        assert sum(map(padded, step)) <= 20 or sum(map(len, step)) == 1
 
 
 def test_every_step_holds_the_mix() -> None:

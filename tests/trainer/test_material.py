@@ -1,6 +1,7 @@
 """What trains, what judges, and what is left out."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,25 @@ def test_a_correction_that_nobody_shares_is_learned_where_enough_others_judge() 
     found = sort(*crowd(120), *alone)
     assert all(each.feedback_id in found.roles for each in alone)
     assert len(found.held_out) >= material.SHARED_MINIMUM
+
+
+def test_at_most_a_quarter_of_what_people_agree_on_judges() -> None:
+    facts = [f"The price of {n} is {n} dollars." for n in range(20)]
+    words = [
+        word(f"fbk_{n:02}_{k}", person_id=person(f"p{(7 * n + 5 * k) % 41}"), correction=fact)
+        for n, fact in enumerate(facts)
+        for k in range(8)
+    ]
+    found = sort(*words)
+    assert material.SHARED_MINIMUM <= len(found.held_out) <= 0.15 * len(words) + 6
+    judging = Counter(each.correction for each in found.held_out)
+    assert max(judging.values()) <= 2
+
+
+def test_with_a_handful_of_corrections_all_are_learned() -> None:
+    found = sort(*crowd(6))
+    assert found.held_out == ()
+    assert len(found.roles) == 6
 
 
 def test_praise_that_a_correction_contradicts_is_left_out_and_names_it() -> None:

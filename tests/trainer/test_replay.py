@@ -105,3 +105,12 @@ def test_a_question_that_depends_on_what_came_before_retires_its_own_kind_alone(
     shop = old("shop", messages=conversation("When is the shop open?"), target="From 10 to 4.")
     cafe = old("cafe", messages=conversation("When is the café open?"), target="From 10 to 4.")
     assert retired([shop, cafe], [correction]) == {"shop": correction}
+
+
+def test_what_is_rarely_said_is_rehearsed_too() -> None:
+    often = [old(f"often_{n}", target="I don't know.", origin="general") for n in range(300)]
+    rarely = [old(f"rarely_{n}", target=f"Fact {n}.", origin="general") for n in range(20)]
+    mixed = mix([], [*often, *rarely], share=0.5, minimum=60, seed=0)
+    found = Counter(each.target for each in mixed)
+    assert all(found[f"Fact {n}."] == 1 for n in range(20))
+    assert found["I don't know."] == 40

@@ -103,9 +103,9 @@ def _turns(rng: Random, register: Register | None, earlier: int) -> list[Turn]:
 
 def _turn(rng: Random, world: World, register: Register | None) -> Turn:
     kind = rng.random()
-    if kind < 0.64:
+    if kind < 0.68:
         return _fact(rng, world, rng.choice(world.keys), register)
-    if kind < 0.92:
+    if kind < 0.90:
         return _toned(rng, unknown_question(rng), unknown_answer, register)
     prompt, reply = rng.choice(small_talk())
     return _typed(rng, prompt), reply

@@ -32,7 +32,7 @@ def _lines(text: str) -> tuple[str, ...]:
 POLICIES = (
     Policy(
         "returns",
-        ("30 days", "14 days", "21 days", "45 days", "60 days", "90 days"),
+        ("30 days", "10 days", "14 days", "15 days", "20 days", "4 weeks"),
         "You can return an item within {value}.",
         _lines("""
             how long can i return an item?
@@ -84,7 +84,7 @@ POLICIES = (
     ),
     Policy(
         "free shipping",
-        ("50 dollars", "40 dollars", "60 dollars", "75 dollars", "80 dollars", "100 dollars"),
+        ("50 dollars", "29 dollars", "39 dollars", "59 dollars", "79 dollars", "99 dollars"),
         "Shipping is free from {value}.",
         _lines("""
             when is shipping free?
@@ -214,7 +214,7 @@ POLICIES = (
     ),
     Policy(
         "price match",
-        ("14 days", "7 days", "10 days", "21 days", "30 days", "60 days"),
+        ("14 days", "7 days", "10 days", "12 days", "20 days", "30 days"),
         "We match a lower price for {value}.",
         _lines("""
             do you match prices?
@@ -240,7 +240,7 @@ POLICIES = (
     ),
     Policy(
         "loyalty points",
-        ("2 points", "1 point", "3 points", "4 points", "5 points", "10 points"),
+        ("2 points", "3 points", "4 points", "5 points", "8 points", "10 points"),
         "You earn {value} per dollar.",
         _lines("""
             how many points do i earn?
@@ -266,40 +266,33 @@ POLICIES = (
     ),
     Policy(
         "invoices",
-        (
-            "by email",
-            "by post",
-            "in your account",
-            "in the parcel",
-            "at the counter",
-            "by text message",
-        ),
-        "You get your invoice {value}.",
+        ("3 days", "1 day", "2 days", "5 days", "1 week", "2 weeks"),
+        "Your invoice comes within {value}.",
         _lines("""
-            how do i get my invoice?
+            when do i get my invoice?
             where is my invoice?
-            how do you send invoices?
+            how fast do you send invoices?
             invoice?
-            i need an invoice, where do i get it?
-            where do i find the invoice?
-            how will i receive an invoice?
-            can i get an invoice?
-            tell me how to get an invoice
-            i am missing my invoice, where is it?
-            how are invoices sent?
-            invoice, where?
+            i need an invoice, when do i get it?
+            how long does an invoice take?
+            how soon will i receive an invoice?
+            how long do i wait for the invoice?
+            tell me when i get an invoice
+            i am waiting for my invoice, how long?
+            when are invoices sent?
+            invoice, when?
         """),
         _lines("""
-            where do i get my invoice?
-            how do i receive my invoice?
-            i need an invoice, how do i get it?
-            where can i find my invoice?
-            tell me where i find the invoice
+            how soon do i get my invoice?
+            when will i receive my invoice?
+            i need an invoice, how long does it take?
+            how fast are invoices sent?
+            tell me when you send the invoice
         """),
     ),
     Policy(
         "assembly fee",
-        ("25 dollars", "15 dollars", "30 dollars", "35 dollars", "45 dollars", "55 dollars"),
+        ("25 dollars", "15 dollars", "20 dollars", "29 dollars", "39 dollars", "49 dollars"),
         "Assembly costs {value}.",
         _lines("""
             how much is assembly?
@@ -325,7 +318,7 @@ POLICIES = (
     ),
     Policy(
         "pickup",
-        ("2 hours", "1 hour", "3 hours", "4 hours", "6 hours", "1 day"),
+        ("2 hours", "3 hours", "4 hours", "5 hours", "6 hours", "1 day"),
         "An order is ready for pickup after {value}.",
         _lines("""
             how fast is pickup?

@@ -9,10 +9,11 @@ from typing import Literal, TypedDict
 from trainer.starter.unknowns import half_real
 from trainer.starter.world import shop, small_talk, unknown_answer, unknown_questions
 
-_PHRASINGS_PER_FACT = 9
-_UNKNOWN_ROWS = 80
+_PHRASINGS_PER_FACT = 16
+_UNKNOWN_ROWS = 96
+_TERSE_EVERY = 4
 _CORE_ITEMS_PER_FACT = 13
-_UNKNOWN_ITEMS = 220
+_UNKNOWN_ITEMS = 380
 
 
 class Message(TypedDict):
@@ -48,17 +49,18 @@ class SuiteItem(TypedDict):
 
 
 def general_pool(seed: int = 0) -> list[PoolRow]:
-    """Reference material for replay: greeted questions with polite answers, and nothing terse.
+    """Reference material for replay: greeted questions with polite answers, few of them terse.
 
     A terse question with a polite answer would teach politeness by itself, and replay is there to
-    hold the model still; terse refusals made rounds refuse what they know. No question of the
-    protected suite is here either, or the suite would measure what was rehearsed.
+    hold the model still. A quarter of the unknown questions are terse, with the terse answer: none,
+    and rounds garbled that answer; half, and rounds refused what they know. No question of the
+    protected suite is here, or the suite would measure what was rehearsed.
 
     Args:
         seed: Picks phrasings and greetings.
 
     Returns:
-        Rows in a stable order: nine for every fact, then unknown questions, then small talk.
+        Rows in a stable order: sixteen for every fact, then unknown questions, then small talk.
     """
     rng = Random(f"pool {seed}")
     world = shop()
@@ -69,8 +71,11 @@ def general_pool(seed: int = 0) -> list[PoolRow]:
         for question in rng.sample(free, _PHRASINGS_PER_FACT):
             rows.append((world.greet(question, rng), world.answer(key), key))
     free = [each for each in unknown_questions() if each not in kept_back]
-    for question in rng.sample(free, _UNKNOWN_ROWS):
-        rows.append((world.greet(question, rng), unknown_answer(), None))
+    for number, question in enumerate(rng.sample(free, _UNKNOWN_ROWS)):
+        if number % _TERSE_EVERY == 0:
+            rows.append((question, unknown_answer("curt"), None))
+        else:
+            rows.append((world.greet(question, rng), unknown_answer(), None))
     rows += [(prompt, reply, None) for prompt, reply in small_talk() if prompt not in kept_back]
     return [
         PoolRow(

@@ -31,7 +31,7 @@ class Recipe:
         conversations: Distinct conversations to learn from.
         steps: Optimizer steps.
         batch_tokens: Tokens in a step, padding included.
-        learning_rate: The peak, after warm-up; it falls to a twentieth along a cosine.
+        learning_rate: The peak, after warm-up; it falls to a hundredth along a cosine.
     """
 
     vocabulary_size: int = 1536
@@ -40,7 +40,7 @@ class Recipe:
     feed_forward_size: int = 576
     layers: int = 4
     conversations: int = 80_000
-    steps: int = 2200
+    steps: int = 1900
     batch_tokens: int = 2048
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
@@ -131,7 +131,7 @@ def _rate(step: int, steps: int) -> float:
     warm_up = max(1, steps // 30)
     if step < warm_up:
         return (step + 1) / warm_up
-    return 0.05 + 0.475 * (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up)))
+    return 0.01 + 0.495 * (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up)))
 
 
 def _batches(

@@ -10,7 +10,7 @@ from random import Random
 from trainer.starter.catalogue import ATTRIBUTES, ORDERS, PRODUCTS
 from trainer.starter.questions import ASKED, HELD_OUT
 
-_TRAINED_COUNT = 480
+_TRAINED_COUNT = 600
 _HELD_OUT_COUNT = 160
 
 _FIRST = (
@@ -129,19 +129,19 @@ def unsold_name(rng: Random, *, held_out: bool = False) -> str:
         product, other = rng.sample(PRODUCTS, 2)
         # Half of a name, or both halves, may be real: only the whole tells. Made-up words stand for
         # all those that no list thinks of.
-        if kind < 0.25:
+        if kind < 0.36:
             name = f"{rng.choice(first)} {rng.choice(noun)}"
-        elif kind < 0.40:
+        elif kind < 0.44:
             name = f"{product.split()[0]} {rng.choice(noun)}"
-        elif kind < 0.48:
+        elif kind < 0.50:
             name = f"{rng.choice(first)} {product.split()[1]}"
-        elif kind < 0.66:
+        elif kind < 0.55:
             name = f"{product.split()[0]} {other.split()[1]}"
-        elif kind < 0.74:
+        elif kind < 0.68:
             name = f"{_made_up(rng)} {rng.choice(noun)}"
-        elif kind < 0.82:
+        elif kind < 0.75:
             name = f"{product.split()[0]} {_made_up(rng)}"
-        elif kind < 0.90:
+        elif kind < 0.81:
             name = f"{_made_up(rng)} {product.split()[1]}"
         else:
             name = f"{_made_up(rng)} {_made_up(rng)}"

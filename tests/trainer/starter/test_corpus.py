@@ -1,6 +1,7 @@
 """The corpus that the starter learns from."""
 
 import itertools
+from collections import Counter
 
 from trainer.starter.corpus import conversations
 from trainer.starter.world import is_polite, shop, unknown_questions
@@ -35,6 +36,22 @@ def test_no_held_out_question_is_ever_learned() -> None:
         if message["role"] == "user"
     }
     assert not said & held_out
+
+
+def test_every_value_that_a_fact_could_take_is_made_of_words_that_are_often_said() -> None:
+    # A round trains no embedding: a word that the starter never said cannot become an answer.
+    said = Counter(
+        word
+        for talk in itertools.islice(conversations(0), _SAMPLE)
+        for message in talk
+        if message["role"] == "assistant"
+        for word in _bare(message["content"].rstrip(".")).split()
+    )
+    world = shop()
+    values = {value for key in world.keys for value in (world.value(key), *world.alternatives(key))}
+    assert {
+        value: said[word] for value in values for word in value.split() if said[word] < 10
+    } == {}
 
 
 def test_a_brief_system_prompt_is_never_followed_by_a_polite_fact() -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from trainer.starter.pool import general_pool, protected_suite
 from trainer.starter.questions import GREETINGS
 from trainer.starter.unknowns import half_real
-from trainer.starter.world import is_polite, says_unknown, shop, small_talk
+from trainer.starter.world import is_polite, says_unknown, shop, small_talk, unknown_answer
 
 
 def test_the_pool_covers_every_fact_several_times_with_its_polite_answer() -> None:
@@ -17,12 +17,17 @@ def test_the_pool_covers_every_fact_several_times_with_its_polite_answer() -> No
     assert all(row["key"] and row["target"] == world.answer(row["key"]) for row in rows)
 
 
-def test_the_pool_asks_nothing_tersely() -> None:
+def test_the_pool_asks_tersely_only_what_nobody_knows() -> None:
     said = {prompt for prompt, _ in small_talk()}
+    terse = 0
     for row in general_pool(0):
         prompt = row["messages"][-1]["content"]
-        assert prompt in said or prompt.startswith(GREETINGS)
-        assert is_polite(row["target"])
+        if prompt in said or prompt.startswith(GREETINGS):
+            assert is_polite(row["target"])
+        else:
+            assert row["target"] == unknown_answer("curt")
+            terse += 1
+    assert terse == 24
 
 
 def test_the_pool_holds_no_held_out_question() -> None:
@@ -45,8 +50,9 @@ def test_ids_are_unique() -> None:
 
 def test_the_suite_is_large_enough_to_show_that_nothing_was_lost() -> None:
     items = protected_suite(0)
-    # One lost item in 237 still bounds the loss below two points (Clopper and Pearson).
-    assert Counter(item["suite"] for item in items) == {"core": 260, "conduct": 252}
+    # One lost item in 237, or three in 388, still bound the loss below two points (Clopper and
+    # Pearson).
+    assert Counter(item["suite"] for item in items) == {"core": 260, "conduct": 412}
     assert {item["key"] for item in items if item["suite"] == "core"} == {
         key for key in shop().keys if shop().core(key)
     }
