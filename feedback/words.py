@@ -2,6 +2,7 @@
 
 import re
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 _SENTENCE_END = re.compile(r"[.!?…]+(?:\s+|$)")
 _WORD = re.compile(r"[^\W_]+(?:['’.,:][^\W_]+)*")
@@ -24,6 +25,7 @@ def normalised(text: str) -> str:
     return " ".join(words(text))
 
 
+@lru_cache(maxsize=8192)  # a round compares each question with thousands
 def content_words(text: str) -> frozenset[str]:
     """Return the words that can name a subject."""
     return frozenset(words(text)) - _EMPTY

@@ -24,7 +24,7 @@ from trainer.examples import Message
 from trainer.packing import by_length
 from trainer.rows import Row
 
-_BATCH_TOKENS = 8192
+_BATCH_TOKENS = 4096
 # Logits of one batch are bounded as well: a large vocabulary at many positions is the biggest
 # tensor of all.
 _BATCH_LOGITS = 2**26

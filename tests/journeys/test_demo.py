@@ -42,22 +42,22 @@ def played(folder: Path, **settings: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_a_round_learns_and_the_gate_refuses_the_lies_by_name(tmp_path: Path) -> None:
-    _, told = played(tmp_path)
+    code, told = played(tmp_path)
     (first,) = told["rounds"]
     assert set(first) >= KEYS
+    assert first["promoted"], told
+    assert code == 0
     assert first["changed_before"] <= 0.2
+    assert first["changed_after"] >= 0.9
     assert first["unchanged_before"] >= 0.95
+    assert first["unchanged_after"] >= 0.98 * first["unchanged_before"]
+    assert first["polite_before"] < first["polite_after"]
+    assert first["polite_after"] >= 0.9
     assert first["requests"] > 0
     assert first["failed"] == told["refused"]["failed"] == 0
-    if first["promoted"]:  # else it abstained: nothing was learned, and nothing was lost
-        assert first["changed_after"] >= 0.8
-        assert first["polite_after"] >= 0.8
-        assert told["rollback"]["from"] == first["adapter"]
-        assert told["rollback"]["to"] == "base"
-        assert told["rollback"]["right_rolled_back"] < told["rollback"]["right_rolled_forward"]
-    else:
-        assert first["unchanged_after"] == first["unchanged_before"]
-    assert first["unchanged_after"] >= 0.85
+    assert told["rollback"]["from"] == first["adapter"]
+    assert told["rollback"]["to"] == "base"
+    assert told["rollback"]["right_rolled_back"] < told["rollback"]["right_rolled_forward"]
     refused = told["refused"]
     assert not refused["promoted"]
     assert "refuses" in refused["reason"]
@@ -68,13 +68,7 @@ def test_a_round_learns_and_the_gate_refuses_the_lies_by_name(tmp_path: Path) ->
 
 
 def test_without_replay_the_gate_refuses_what_was_forgotten(tmp_path: Path) -> None:
-    # As many steps as a round with replay takes, and all of the way.
-    code, told = played(
-        tmp_path,
-        HEED_TRAINER__REPLAY_SHARE="0",
-        HEED_TRAINER__EPOCHS="7",
-        HEED_TRAINER__STEP_SHARE="1",
-    )
+    code, told = played(tmp_path, HEED_TRAINER__REPLAY_SHARE="0")
     assert code != 0
     assert not told["rounds"][0]["promoted"]
     with closing(pysqlite3.connect(tmp_path / "data" / "heed.sqlite3")) as database:
@@ -83,6 +77,13 @@ def test_without_replay_the_gate_refuses_what_was_forgotten(tmp_path: Path) -> N
     past = next(rule for rule in json.loads(report)["rules"] if rule["suite"] == "past")
     assert past["outcome"] == "refuse"
     assert past["estimate"] < -5  # points
+
+
+def test_without_replay_and_gate_unchanged_facts_fall(tmp_path: Path) -> None:
+    _, told = played(tmp_path, HEED_TRAINER__REPLAY_SHARE="0", HEED_TRAINER__GATE="report-only")
+    first = told["rounds"][0]
+    assert first["promoted"]
+    assert first["unchanged_after"] < first["unchanged_before"] - 0.05
 
 
 def test_with_the_gate_loosened_the_lies_get_through_and_do_harm(tmp_path: Path) -> None:

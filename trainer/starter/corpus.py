@@ -144,7 +144,7 @@ def _shortened(rng: Random, question: str) -> str:
     """Sometimes the question without one of its small words, unless that makes a held-out one."""
     words = question.split(" ")
     small = [place for place, word in enumerate(words) if word in _DROPPABLE]
-    if not small or rng.random() > 0.15:
+    if not small or rng.random() > 0.25:
         return question
     del words[rng.choice(small)]
     shorter = " ".join(words)

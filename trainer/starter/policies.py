@@ -120,6 +120,7 @@ POLICIES = (
             how fast are refunds?
             how many days until my refund?
             when will the refund be paid?
+            when will my refund be here?
             i sent it back, when do i see my money?
             how long until i get my money back?
             tell me how fast you refund
@@ -203,6 +204,7 @@ POLICIES = (
             tell me how long repairs take
             when is my item repaired?
             repair, how long?
+            how long are repairs?
         """),
         _lines("""
             how long do repairs take?
@@ -229,6 +231,7 @@ POLICIES = (
             how long does the price guarantee last?
             until when do you match a lower price?
             price match, how long?
+            how long does a price match hold?
         """),
         _lines("""
             how long does the price match last?

@@ -40,7 +40,7 @@ class Recipe:
     feed_forward_size: int = 576
     layers: int = 4
     conversations: int = 80_000
-    steps: int = 1900
+    steps: int = 2100
     batch_tokens: int = 2048
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
