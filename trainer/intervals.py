@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import betaincinv, ndtr, ndtri, stdtrit
-from scipy.stats import binom
+from scipy.special import bdtrc, betaincinv, ndtr, ndtri, stdtrit
 
 ALPHA = 0.05
 POWER = 0.8
@@ -193,7 +192,7 @@ def sign_test(gained: int, lost: int) -> float:
 
     The exact, one-sided, conditional form of McNemar's test (McNemar 1947).
     """
-    return float(binom.sf(gained - 1, gained + lost, 0.5))
+    return float(bdtrc(gained - 1, gained + lost, 0.5))
 
 
 def items_for_power(*, discordance: float, effect: float, margin: float = 0.0) -> int:
