@@ -1,165 +1,268 @@
-"""The local engine beside transformers' ``generate``, in one run on one model.
+"""The local engine beside transformers, in one run on one model: many chats, one chat, two versions.
 
-Four rows: one chat alone and sixteen at once, each through the engine and through sequential
-``generate`` on the same weights, plus thirty-two through the engine. Half of the chats go through an
-adapter, half through the base model. Every answer has the same number of tokens, and end tokens are
-switched off on both sides, so that both do the same work.
+    python -m benchmarks.engine_throughput [--base starter|FOLDER|random:100M] [--json]
+        [--against-transformers-serve]
 
-    python -m benchmarks.engine_throughput [--base-model starter] [--tokens 48] [--json]
+Every answer has as many tokens as asked for, on both sides (the base model's end tokens are taken
+away), and what is said is the same. ``generate`` answers one chat after the other, plain and under
+PEFT's adapter; the engine answers the same chats one after the other and sixteen at once: through
+the base model, through one adapter, and half through each of two. Ratios are taken within a repeat,
+whose ways run in shuffled order, and the median of the repeats is kept.
 
-Without a base model that can be had, a random one of the starter's size is built.
+With ``--against-transformers-serve``, ``heed up`` with a live adapter and ``transformers serve``,
+with and without continuous batching, each in a process of its own, answer the same streamed chats
+over HTTP; transformers' adapters stay off, for it knows none there.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
-import os
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-from feedback.errors import Invalid
+from benchmarks import models, server_process
+from benchmarks.models import Base
 from serving.engines.base import BASE, GenerationRequest, Prompt, Sampling
 from serving.engines.local import LocalEngine
-from trainer import base_folder
 
-ADAPTER = "adp_bench"
+NAMES = ("adp_bench_one", "adp_bench_two")
+RATIOS = {
+    "together_base": ("together base", "generate base", 6, 3),
+    "together_adapter": ("together adapter", "generate adapter", 6, 3),
+    "together_adapter_over_plain": ("together adapter", "generate base", None, None),
+    "alone_base": ("alone base", "generate base", 0.8, 0.8),
+    "alone_adapter": ("alone adapter", "generate adapter", 0.8, 0.8),
+    "two_versions_over_base": ("together two", "together base", None, 0.65),
+}
+"""Name → numerator, denominator, target on the starter and on a model of 100 million parameters."""
+SERVED = {
+    "transformers_batching": ("heed", "transformers batching", 0.95, 0.95),
+    "transformers_as_it_comes": ("heed", "transformers", 5, 5),
+}
+LARGE = 100_000_000
 
 
-@dataclass(frozen=True)
-class Line:
-    """One measurement, the best of its repetitions."""
+class InProcess:
+    """The engine and transformers' own models, on the same weights and threads."""
 
-    way: str
-    chats: int
-    seconds: float
-    tokens_per_second: float
-    first_token_ms: float | None
+    def __init__(self, base: Base, adapters: Sequence[Path], threads: int, chats: int) -> None:
+        self.engine = LocalEngine(str(base.folder), threads=threads)
+        self._adapters, self._threads = adapters, threads
+        self._base = base
+        self._chats = chats
+        self.prompts: list[Prompt] = []
+        self._peers: dict[str, Any] = {}
 
+    async def start(self) -> None:
+        """Load everything and answer once each way."""
+        await self.engine.start()
+        for name, folder in zip(NAMES, self._adapters, strict=True):
+            await self.engine.load(name, folder)
+        self.prompts = [
+            self.engine.prepare([{"role": "user", "content": said}])
+            for said in models.sayings(self._chats)
+        ]
+        self._peers = await asyncio.to_thread(self._load_peers)
 
-async def through_engine(engine: LocalEngine, prompts: list[Prompt], tokens: int) -> Line:
-    """All chats at once."""
-    begun, first = time.perf_counter(), []
+    async def run(self, way: str, few: int, tokens: int) -> tuple[float, list[str]]:
+        """Answer; returns tokens per second and the texts."""
+        kind, who = way.split()
+        begun = time.perf_counter()
+        if kind == "generate":
+            made = await asyncio.to_thread(self._generate, who, self.prompts[:few], tokens)
+        elif kind == "alone":
+            made = [await self._answer(each, who, 0, tokens) for each in self.prompts[:few]]
+        else:
+            every = enumerate(self.prompts)
+            made = await asyncio.gather(*(self._answer(p, who, at, tokens) for at, p in every))
+        return len(made) * tokens / (time.perf_counter() - begun), list(made)
 
-    async def one(at: int, prompt: Prompt) -> int:
-        adapter = ADAPTER if at % 2 else BASE
-        request = GenerationRequest(str(at), prompt, adapter, Sampling(max_tokens=tokens))
-        made = 0
-        async for chunk in engine.generate(request):
-            if not made:
-                first.append(time.perf_counter() - begun)
+    async def _answer(self, prompt: Prompt, who: str, at: int, tokens: int) -> str:
+        adapter = {"base": BASE, "adapter": NAMES[0], "two": NAMES[at % 2]}[who]
+        request = GenerationRequest(f"{who}-{at}", prompt, adapter, Sampling(max_tokens=tokens))
+        text = ""
+        async for chunk in self.engine.generate(request):
+            text += chunk.text
             made = chunk.completion_tokens
-        return made
+        if made != tokens:
+            raise RuntimeError(f"an answer of {made} tokens instead of {tokens}")
+        return text
 
-    made = sum(await asyncio.gather(*(one(at, prompt) for at, prompt in enumerate(prompts))))
-    seconds = time.perf_counter() - begun
-    return Line("engine", len(prompts), seconds, made / seconds, 1e3 * sum(first) / len(first))
+    def _generate(self, who: str, prompts: Sequence[Prompt], tokens: int) -> list[str]:
+        import torch
+
+        torch.set_num_threads(self._threads)  # holds for the thread that sets it
+        model, texts = self._peers[who], []
+        with torch.inference_mode():
+            for prompt in prompts:
+                ids = torch.tensor([prompt.token_ids])
+                made = model.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    max_new_tokens=tokens,
+                    do_sample=False,
+                    pad_token_id=0,
+                )
+                if made.shape[1] != ids.shape[1] + tokens:
+                    raise RuntimeError("generate ended an answer early")
+                texts.append(self._text(made[0, ids.shape[1] :]))
+        return texts
+
+    def _text(self, ids: Any) -> str:
+        text: str = self._peers["tokenizer"].decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text.rstrip("\ufffd")
+
+    def _load_peers(self) -> dict[str, Any]:
+        import torch
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        plain, target = (
+            AutoModelForCausalLM.from_pretrained(self._base.folder, dtype=torch.float32).eval()
+            for _ in range(2)
+        )
+        adapted = PeftModel.from_pretrained(target, self._adapters[0]).eval()
+        tokenizer = AutoTokenizer.from_pretrained(self._base.folder)
+        return {"base": plain, "adapter": adapted, "tokenizer": tokenizer}
 
 
-def through_generate(models: list[Any], prompts: list[Prompt], tokens: int) -> Line:
-    """One chat after the other, `models` in turn."""
-    import torch
+async def in_process(
+    base: Base, adapters: Sequence[Path], asked: argparse.Namespace
+) -> dict[str, Any]:
+    """Tokens per second of every way, their ratios, and how many answers equal ``generate``'s."""
+    here = InProcess(base, adapters, asked.threads, asked.chats)
+    await here.start()
+    ways = sorted({way for pair in RATIOS.values() for way in pair[:2]})
+    rates: list[dict[str, float]] = []
+    texts: dict[str, list[str]] = {}
+    for way in ways:  # warm
+        _, texts[way] = await here.run(way, asked.sequential_chats, asked.tokens)
+    for repeat in range(asked.repeat):
+        rates.append({})
+        for way in models.shuffled(ways, repeat):
+            rates[-1][way], _ = await here.run(way, asked.sequential_chats, asked.tokens)
+    await here.engine.stop()
+    compared = [
+        ours == theirs
+        for way in ("alone base", "alone adapter", "together base", "together adapter")
+        for ours, theirs in zip(texts[way], texts[f"generate {way.split()[1]}"], strict=False)
+    ]
+    return {
+        **_summary(rates, RATIOS),
+        "answers_equal_to_generate": f"{sum(compared)} of {len(compared)}",
+    }
 
-    begun = time.perf_counter()
-    with torch.inference_mode():
-        for at, prompt in enumerate(prompts):
-            ids = torch.tensor([prompt.token_ids])
-            models[at % 2].generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=tokens,
-                do_sample=False,
-                eos_token_id=None,
-                pad_token_id=0,
-            )
-    seconds = time.perf_counter() - begun
-    return Line("generate", len(prompts), seconds, len(prompts) * tokens / seconds, None)
+
+async def against_serve(
+    base: Base, adapters: Sequence[Path], asked: argparse.Namespace, scratch: Path
+) -> dict[str, Any]:
+    """Heed with its adapter live, beside ``transformers serve``, all over HTTP."""
+    data = scratch / "served"
+    server_process.data_folder(base, data, adapters[:1])
+    said = models.sayings(asked.chats)
+    whole: int = asked.chats * asked.tokens
+    rates: list[dict[str, float]] = []
+    with contextlib.ExitStack() as running:
+        batching = ("--continuous-batching",)
+        urls = {
+            "heed": running.enter_context(server_process.heed(base, data, asked.threads)),
+            "transformers batching": running.enter_context(
+                server_process.transformers_serve(base, asked.threads, *batching)
+            ),
+            "transformers": running.enter_context(
+                server_process.transformers_serve(base, asked.threads)
+            ),
+        }
+
+        async def once(way: str) -> float:
+            model = "heed" if way == "heed" else str(base.folder)
+            async with server_process.client(urls[way]) as http:
+                seconds, heard = await server_process.together(http, said, asked.tokens, model)
+            finished = {each.events[-1]["choices"][0]["finish_reason"] for each in heard}
+            if finished != {"length"}:
+                raise RuntimeError(f"{way} ended answers early: {finished}")
+            return whole / seconds
+
+        for way in urls:  # warm: the first batch builds what the later ones use
+            await once(way)
+        for repeat in range(asked.repeat):
+            rates.append({})
+            for way in models.shuffled(list(urls), repeat):
+                rates[-1][way] = await once(way)
+    return _summary(rates, SERVED)
 
 
-async def measure(folder: Path, tokens: int, threads: int | None, repeat: int) -> list[Line]:
-    """Alternate both ways; keep the fastest of each."""
-    engine = LocalEngine(str(folder), threads=threads)
-    await engine.start()
-    engine._end_tokens = frozenset()
-    with tempfile.TemporaryDirectory() as scratch:
-        models = _peers(folder, Path(scratch), threads)
-        await engine.load(ADAPTER, Path(scratch))
-        best: dict[tuple[str, int], Line] = {}
-        for _ in range(repeat):
-            for chats in (1, 16, 32):
-                # Distinct words, so that prompts differ in content and in length.
-                texts = [f"Tell me about number {n}, please. " * (1 + n % 3) for n in range(chats)]
-                prompts = [engine.prepare([{"role": "user", "content": text}]) for text in texts]
-                lines = [await through_engine(engine, prompts, tokens)]
-                if chats <= 16:
-                    lines.append(await asyncio.to_thread(through_generate, models, prompts, tokens))
-                for line in lines:
-                    key = line.way, line.chats
-                    if key not in best or line.seconds < best[key].seconds:
-                        best[key] = line
-    await engine.stop()
-    return sorted(best.values(), key=lambda line: (line.chats, line.way))
+def _summary(
+    rates: Sequence[dict[str, float]],
+    ratios: Mapping[str, tuple[str, str, float | None, float | None]],
+) -> dict[str, Any]:
+    return {
+        "tokens_per_second": {
+            way: models.median([each[way] for each in rates]) for way in sorted(rates[0])
+        },
+        "ratio": {
+            name: models.median([each[over] / each[under] for each in rates])
+            for name, (over, under, _, _) in ratios.items()
+        },
+    }
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--base-model", default=base_folder.STARTER)
+    models.add_arguments(parser, repeat=5)
     parser.add_argument("--tokens", type=int, default=48, help="length of every answer")
-    parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            folder, name = base_folder.resolve(asked.base_model), asked.base_model
-        except Invalid:
-            if asked.base_model != base_folder.STARTER:
-                raise
-            folder, name = _random_model(Path(scratch)), "random, of the starter's size"
-        lines = asyncio.run(measure(folder, asked.tokens, asked.threads, asked.repeat))
-    by = {(line.way, line.chats): line.tokens_per_second for line in lines}
-    ratios = {str(chats): by["engine", chats] / by["generate", chats] for chats in (1, 16)}
-    if asked.json:
-        threads = base_folder.threads(asked.threads)
-        print(json.dumps({"model": name, "threads": threads, "tokens": asked.tokens,
-                          "lines": [asdict(line) for line in lines], "ratio": ratios}))  # fmt: skip
-        return
-    print(f"base model: {name}; {asked.tokens} tokens an answer; best of {asked.repeat}")
-    print(f"{'way':<10}{'chats':>6}{'tokens/s':>10}{'first token, ms':>17}")
-    for line in lines:
-        first = f"{line.first_token_ms:.0f}" if line.first_token_ms is not None else "-"
-        print(f"{line.way:<10}{line.chats:>6}{line.tokens_per_second:>10.0f}{first:>17}")
-    for chats, ratio in ratios.items():
-        print(f"engine ÷ generate, {chats} at once: {ratio:.2f}")
-
-
-def _peers(folder: Path, adapter_folder: Path, threads: int | None) -> list[Any]:
-    """The base model as transformers loads it, and a second one under a random PEFT adapter."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.set_num_threads(base_folder.threads(threads))
-    plain, target = (
-        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval() for _ in range(2)
+    parser.add_argument("--chats", type=int, default=16, help="at once")
+    parser.add_argument(
+        "--sequential-chats", type=int, default=4, help="of these, answered one after the other"
     )
-    config = LoraConfig(r=32, lora_alpha=64, target_modules="all-linear", task_type="CAUSAL_LM")
-    adapted = get_peft_model(target, config).eval()
-    adapted.save_pretrained(adapter_folder)
-    return [plain, adapted]
+    parser.add_argument("--against-transformers-serve", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        base = models.prepare(asked.base, scratch)
+        adapters = models.build_adapters(base, scratch, 2)
+        found = {
+            "base": base.name,
+            "parameters": base.parameters,
+            "threads": asked.threads,
+            "chats": asked.chats,
+            "tokens": asked.tokens,
+            "repeat": asked.repeat,
+            **asyncio.run(in_process(base, adapters, asked)),
+        }
+        if asked.against_transformers_serve:
+            found["served"] = asyncio.run(against_serve(base, adapters, asked, scratch))
+    if asked.json:
+        print(json.dumps(found))
+    else:
+        _print(found)
 
 
-def _random_model(folder: Path) -> Path:
-    from tests.serving.engines import tiny
-
-    return tiny.build_base(folder, hidden=256, layers=6, context_tokens=512, words=2048)
+def _print(found: dict[str, Any]) -> None:
+    print(
+        f"{found['base']}, {found['parameters'] / 1e6:.1f}M parameters; {found['threads']} thread(s) "
+        f"each; {found['chats']} chats of {found['tokens']} tokens; median of {found['repeat']} "
+        "(lowest–highest)"
+    )
+    large = found["parameters"] >= LARGE
+    for part, targets in ((found, RATIOS), (found.get("served"), SERVED)):
+        if part is None:
+            continue
+        for way, rate in part["tokens_per_second"].items():
+            print(f"  {way:<24}{rate['median']:>8.0f} tokens/s")
+        for name, ratio in part["ratio"].items():
+            over, under, starter, larger = targets[name]
+            target = larger if large else starter
+            wanted = f"  target {target}" if target else ""
+            print(f"  {over} ÷ {under}: {models.shown(ratio)}{wanted}")
+    print(f"  answers equal to generate's: {found['answers_equal_to_generate']}")
 
 
 if __name__ == "__main__":

@@ -180,11 +180,16 @@ def _claimable() -> tuple[ColumnElement[bool], ...]:
         | col(Feedback.preferred_over).is_not(None)
         | (col(Receipt.accepted_by).is_not(None) & edited)
     )
+    # A chat client's own prompt, for a title or for tags, is no conversation with anybody.
+    asked_by_nobody = exists().where(
+        col(Exchange.id) == col(Feedback.exchange_id), col(Exchange.origin) == "task"
+    )
     return (
         col(Receipt.project_id) == PROJECT,
         col(Receipt.status) == "waiting",
         col(Receipt.round_id).is_(None),
         col(Feedback.exchange_id).is_not(None),
+        ~asked_by_nobody,
         teaches,
     )
 

@@ -59,7 +59,13 @@ class Store:
     def engine(self) -> Engine:
         """The pooled engine; the folder of an SQLite file is made on first use."""
         if not self.is_sqlite:
-            return create_engine(self.url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+            return create_engine(
+                self.url,
+                pool_pre_ping=True,
+                pool_size=10,
+                max_overflow=20,
+                hide_parameters=True,  # what people said belongs in no error message
+            )
         if pysqlite3.sqlite_version_info < SQLITE_MINIMUM:
             raise Invalid(
                 f"SQLite {pysqlite3.sqlite_version} can corrupt a database that several processes "
@@ -72,6 +78,7 @@ class Store:
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
             pool_size=10,
             max_overflow=20,
+            hide_parameters=True,
         )
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin)

@@ -19,20 +19,32 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from feedback.errors import HeedError, Invalid, NotFound, TooLarge
-from feedback.intake import Intake
 from feedback.people import people_key
 from feedback.store import Store
 from feedback.submission import first_fault
-from serving import schema, wire
+from serving import logs, schema, tracing, wire
 from serving.auth import KeyRing
 from serving.body_limit import BodyLimit
 from serving.context import Heed
 from serving.engines.base import Engine
-from serving.routes import adapters, chat, console, docs, feedback, health, reviews, rounds
+from serving.engines.measured import Measured
+from serving.measured import MeasuredIntake, MeasuredSwap
+from serving.metrics import Metrics, Readings
+from serving.routes import (
+    adapters,
+    chat,
+    completions,
+    console,
+    docs,
+    feedback,
+    health,
+    reviews,
+    rounds,
+)
+from serving.routes import metrics as metrics_route
 from serving.routing import Router
 from serving.scheduler import Scheduler
 from serving.settings import Role, Settings
-from serving.swap import Swap
 from trainer.base_folder import threads
 
 log = logging.getLogger("heed")
@@ -56,6 +68,8 @@ def create_app(
         roles: what this process does besides answering HTTP.
         ready: called once Heed can answer.
     """
+    metrics = Metrics()
+    spans = tracing.spans(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,17 +81,24 @@ def create_app(
         parts = Heed(
             settings=settings,
             store=store,
-            intake=Intake(store, settings.feedback),
+            intake=MeasuredIntake(store, settings.feedback, metrics),
             people=people_key(settings.feedback.data_dir),
             keys=KeyRing(store),
-            engine=answering,
+            engine=Measured(answering, metrics, spans),
             router=router,
-            swap=Swap(store, answering, router, replica),
+            # Its probes are no answers to anybody, so they go past what is measured.
+            swap=MeasuredSwap(store, answering, router, replica, metrics),
             scheduler=Scheduler(store, settings),
+            metrics=metrics,
         )
         app.state.heed = parts
+        readings = Readings(answering, router, store)
         async with contextlib.AsyncExitStack() as ending:
             ending.callback(store.close)
+            if spans is not None:
+                ending.push_async_callback(asyncio.to_thread, spans.close)
+            metrics.registry.register(readings)
+            ending.callback(metrics.registry.unregister, readings)
             parts.intake.start()
             ending.push_async_callback(asyncio.to_thread, parts.intake.stop)
             await answering.start()
@@ -110,7 +131,18 @@ def create_app(
         max_bytes=settings.serving.max_body_bytes,
         wider={"/v1/feedback/batch": BATCH_BYTES},
     )
-    for module in (chat, feedback, reviews, rounds, adapters, health, docs):
+    app.add_middleware(logs.RequestLog, answered=metrics.answered)
+    for module in (
+        chat,
+        completions,
+        feedback,
+        reviews,
+        rounds,
+        adapters,
+        health,
+        metrics_route,
+        docs,
+    ):
         app.include_router(module.router)
     if "console" in roles:
         app.include_router(console.router)
@@ -127,13 +159,26 @@ def make_engine(settings: Settings) -> Engine:
         from serving.engines.echo import EchoEngine
 
         return EchoEngine()
-    from serving.engines.local import LocalEngine
+    if settings.serving.engine == "vllm":
+        from serving.engines.vllm import VllmEngine
 
-    return LocalEngine(
-        settings.trainer.base_model,
-        threads=settings.serving.threads or max(1, threads(None) // 2),
-        max_batch=settings.serving.max_batch,
-    )
+        key = settings.serving.vllm_key
+        return VllmEngine(
+            settings.trainer.base_model,
+            settings.serving.vllm_url,
+            key.get_secret_value() if key else None,
+        )
+    from serving.engines.local import LocalEngine
+    from serving.engines.supervised import SupervisedEngine
+
+    def local() -> Engine:
+        return LocalEngine(
+            settings.trainer.base_model,
+            threads=settings.serving.threads or max(1, threads(None) // 2),
+            max_batch=settings.serving.max_batch,
+        )
+
+    return SupervisedEngine(local, max_restarts=settings.serving.engine_restarts)
 
 
 async def _end(parts: Heed, follower: "asyncio.Task[None]") -> None:
@@ -187,7 +232,7 @@ async def _bug(request: Request, fault: Exception) -> Response:
             "code": "internal_error",
         }
     }
-    return _json(content, 500)
+    return _json(content, 500, logs.stamp())  # sent from beyond what stamps the others
 
 
 def _json(

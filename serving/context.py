@@ -15,6 +15,8 @@ from feedback.people import PeopleKey
 from feedback.store import Store
 from serving.auth import Caller, KeyRing, is_loopback, require
 from serving.engines.base import Engine
+from serving.metrics import Metrics
+from serving.retries import Recent
 from serving.routing import Router
 from serving.scheduler import Scheduler
 from serving.settings import Settings
@@ -36,7 +38,9 @@ class Heed:
     router: Router
     swap: Swap
     scheduler: Scheduler
+    metrics: Metrics
     in_flight: int = 0
+    recent: Recent[Any] = field(default_factory=Recent)
     tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
     def detach(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -48,7 +52,7 @@ class Heed:
     def _detached(self, task: "asyncio.Task[Any]") -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (fault := task.exception()) is not None:
-            log.error("what was left to do for a request failed: %s", fault)
+            log.error("what was left to do for a request failed", exc_info=fault)
 
     def person_id(self, user: str | None, caller: Caller) -> str:
         """Return the keyed hash of whoever speaks; a caller without `user` speaks as its key."""

@@ -1,37 +1,27 @@
-"""The wire types of the OpenAI chat API, as far as Heed speaks it.
+"""What clients of OpenAI's API may ask, as far as Heed speaks it.
 
 Shapes: https://platform.openai.com/docs/api-reference/chat. A known field that cannot be honoured
-is refused and named; a field that OpenAI does not know is let through.
+is refused and named; a field that OpenAI does not know is let through. Knows nothing of answers
+(see `serving.openai_replies`) or of HTTP.
 """
 
-from typing import Any, Literal
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from feedback.errors import Invalid
-from feedback.models import Exchange
-from serving.engines.base import ChatMessage, Sampling
+from serving.engines.base import Feature, Sampling
+from serving.openai_messages import WireMessage
+from serving.openai_shapes import ResponseFormat, check_tools
 from serving.settings import ServingSettings
 
-ROLES: dict[str, Literal["system", "user", "assistant"]] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-}
 NOT_HONOURED: dict[str, tuple[Any, ...]] = {
-    "n": (None, 1),
-    "logprobs": (None, False),
-    "top_logprobs": (None,),
     "logit_bias": (None, {}),
-    "presence_penalty": (None, 0),
-    "frequency_penalty": (None, 0),
-    "response_format": (None, {"type": "text"}),
-    "tools": (None, []),
-    "tool_choice": (None, "none", "auto"),
     "functions": (None, []),
     "function_call": (None, "none", "auto"),
-    "parallel_tool_calls": (None, True, False),
     "audio": (None,),
     "modalities": (None, ["text"]),
     "prediction": (None,),
@@ -44,47 +34,31 @@ NOT_HONOURED: dict[str, tuple[Any, ...]] = {
 """Known fields with the values that ask for nothing."""
 
 
-class Part(BaseModel):
-    """One part of a message's content; only text is understood."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    text: str | None = None
-
-
-class WireMessage(BaseModel):
-    """One message as clients send it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    role: str
-    content: str | list[Part] | None = None
-
-
 class StreamOptions(BaseModel):
     """What a stream carries besides the answer."""
 
     include_usage: bool | None = None
 
 
-class ChatRequest(BaseModel):
-    """The body of ``POST /v1/chat/completions``."""
+class Asking(BaseModel):
+    """What chats and completions have in common."""
 
     model_config = ConfigDict(extra="allow")
+    not_honoured: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
     model: str = Field(
         min_length=1, max_length=200, description="`heed`, `base`, or the id of an adapter."
     )
-    messages: list[WireMessage] = Field(
-        min_length=1, max_length=2048, description="The conversation; the last one is answered."
-    )
     max_tokens: int | None = Field(None, gt=0, description="The answer ends after so many tokens.")
-    max_completion_tokens: int | None = Field(
-        None, gt=0, description="The newer name of max_tokens."
-    )
     temperature: float | None = Field(None, ge=0, le=2, description="0 takes the likeliest token.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus mass kept.")
+    presence_penalty: float | None = Field(
+        None, ge=-2, le=2, description="Taken off every token that the answer holds already."
+    )
+    frequency_penalty: float | None = Field(
+        None, ge=-2, le=2, description="Taken off once for each time the answer holds a token."
+    )
+    n: int | None = Field(None, ge=1, le=4, description="So many answers to the one prompt.")
     stop: str | list[str] | None = Field(
         None, description="The answer ends before the first of these, four at most."
     )
@@ -102,43 +76,32 @@ class ChatRequest(BaseModel):
         None, max_length=512, description="The newer name of user."
     )
 
-    def check_honoured(self) -> None:
-        """Refuse known fields that ask for something Heed does not do.
+    def check_honoured(self, features: Collection[Feature]) -> None:
+        """Refuse known fields that ask for something that is not done here.
+
+        Args:
+            features: what this engine can do besides answering.
 
         Raises:
             Invalid: names the field.
         """
-        for name, neutral in NOT_HONOURED.items():
+        for name, neutral in self.not_honoured.items():
             value = (self.model_extra or {}).get(name)
             if value not in neutral:
                 raise Invalid(
                     f"`{name}` is not supported here; leave it out (or send {neutral[-1]!r}).",
                     param=name,
                 )
-
-    def conversation(self) -> list[ChatMessage]:
-        """Return the messages as plain text turns.
-
-        Raises:
-            Invalid: a role or a content that the model cannot be given; names the message.
-        """
-        turns: list[ChatMessage] = []
-        for index, message in enumerate(self.messages):
-            place = f"messages[{index}]"
-            role = ROLES.get(message.role)
-            if role is None:
+        wanted: dict[str, tuple[Feature, object]] = {
+            "presence_penalty": ("penalties", self.presence_penalty),
+            "frequency_penalty": ("penalties", self.frequency_penalty),
+            "logprobs": ("logprobs", self.logprobs_told is not None),
+        }
+        for name, (feature, value) in wanted.items():
+            if value and feature not in features:
                 raise Invalid(
-                    f"`{place}.role` is {message.role!r}; use system, developer, user or "
-                    "assistant.",
-                    param=f"{place}.role",
+                    f"`{name}` is not supported by this engine; leave it out.", param=name
                 )
-            turns.append({"role": role, "content": _text(message, place)})
-        if turns[-1]["role"] == "assistant":
-            raise Invalid(
-                "The last message is the assistant's; end with the user's, who is to be answered.",
-                param="messages",
-            )
-        return turns
 
     def sampling(self, settings: ServingSettings, *, room_tokens: int) -> Sampling:
         """Return how to draw the answer.
@@ -150,9 +113,8 @@ class ChatRequest(BaseModel):
         Raises:
             Invalid: more than four stop strings or an empty one, or a limit beyond the context.
         """
-        limit = self.max_completion_tokens or self.max_tokens
+        field, limit = self.limit
         if limit is not None and limit > room_tokens:
-            field = "max_completion_tokens" if self.max_completion_tokens else "max_tokens"
             raise Invalid(
                 f"`{field}` is {limit:,}, but the prompt leaves room for {room_tokens:,} tokens of "
                 "this model's context; ask for fewer, or shorten the conversation.",
@@ -167,7 +129,20 @@ class ChatRequest(BaseModel):
             max_tokens=limit or min(settings.max_tokens, room_tokens),
             stop=tuple(stop),
             seed=self.seed,
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            top_logprobs=self.logprobs_told,
         )
+
+    @property
+    def limit(self) -> tuple[str, int | None]:
+        """The field that limits the answer, and its value."""
+        return "max_tokens", self.max_tokens
+
+    @property
+    def logprobs_told(self) -> int | None:
+        """How many alternatives to tell with each token; None tells no log-probabilities."""
+        return None
 
     @property
     def stops(self) -> list[str]:
@@ -180,102 +155,131 @@ class ChatRequest(BaseModel):
         return self.safety_identifier or self.user
 
 
-def completion(
-    *,
-    id: str,
-    created: int,
-    model: str,
-    adapter: str,
-    text: str,
-    finish: str,
-    usage: dict[str, int],
-) -> dict[str, Any]:
-    """Return the body of a whole answer."""
-    return {
-        "id": id,
-        "object": "chat.completion",
-        "created": created,
-        "model": model,
-        "system_fingerprint": adapter,
-        "choices": [_choice(0, text, finish)],
-        "usage": usage,
-    }
+class ChatRequest(Asking):
+    """The body of ``POST /v1/chat/completions``."""
 
+    not_honoured: ClassVar[Mapping[str, tuple[Any, ...]]] = NOT_HONOURED
 
-def logged(exchange: Exchange) -> dict[str, Any]:
-    """Return the body of an answer that was given earlier, from its log entry."""
-    return {
-        **completion(
-            id=exchange.id,
-            created=int(exchange.created_at),
-            model=exchange.model,
-            adapter=exchange.adapter_id,
-            text="",
-            finish="",
-            usage=usage(exchange.prompt_tokens, exchange.completion_tokens),
-        ),
-        "choices": [
-            _choice(index, str(choice["text"]), str(choice.get("finish_reason") or "stop"))
-            for index, choice in enumerate(exchange.choices)
-        ],
-        "metadata": exchange.tags,
-    }
+    messages: list[WireMessage] = Field(
+        min_length=1, max_length=2048, description="The conversation; the last one is answered."
+    )
+    max_completion_tokens: int | None = Field(
+        None, gt=0, description="The newer name of max_tokens."
+    )
+    logprobs: bool | None = Field(None, description="Tell each token's log-probability.")
+    top_logprobs: int | None = Field(
+        None, ge=0, le=20, description="Tell so many of the likeliest tokens at each place."
+    )
+    response_format: ResponseFormat | None = Field(
+        None, description="`json_object` or `json_schema`: the answer can be nothing else."
+    )
+    tools: list[dict[str, Any]] | None = Field(
+        None, max_length=128, description="Functions that the model may ask to be called."
+    )
+    tool_choice: Any = Field(None, description="`auto` or `none`.")
+    parallel_tool_calls: bool | None = Field(None, description="false cannot be promised.")
 
-
-def chunk(
-    *,
-    id: str,
-    created: int,
-    model: str,
-    adapter: str,
-    delta: dict[str, str] | None,
-    finish: str | None = None,
-    usage: dict[str, int] | None = None,
-) -> dict[str, Any]:
-    """Return one event of a stream; without a delta it is the closing one that carries usage."""
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    return {
-        "id": id,
-        "object": "chat.completion.chunk",
-        "created": created,
-        "model": model,
-        "system_fingerprint": adapter,
-        "choices": [] if delta is None else [choice],
-        **({"usage": usage} if usage is not None else {}),
-    }
-
-
-def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
-    """Return the token counts of one answer."""
-    return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-    }
-
-
-def _choice(index: int, text: str, finish: str) -> dict[str, Any]:
-    return {
-        "index": index,
-        "message": {"role": "assistant", "content": text, "refusal": None},
-        "logprobs": None,
-        # An answer whose reader left was cut short; OpenAI's word for that is `length`.
-        "finish_reason": "length" if finish == "cancelled" else finish,
-    }
-
-
-def _text(message: WireMessage, place: str) -> str:
-    if message.content is None:
-        raise Invalid(f"`{place}.content` is missing.", param=f"{place}.content")
-    if isinstance(message.content, str):
-        return message.content
-    texts = []
-    for index, part in enumerate(message.content):
-        if part.type != "text" or part.text is None:
+    def check_honoured(self, features: Collection[Feature]) -> None:
+        """As for every request, and what only chats can ask for."""
+        super().check_honoured(features)
+        if self.top_logprobs is not None and not self.logprobs:
+            raise Invalid("`top_logprobs` needs `logprobs` to be true.", param="top_logprobs")
+        if self.tool_choice not in (None, "none", "auto"):
             raise Invalid(
-                f"`{place}.content[{index}]` is of type {part.type!r}; this model reads text "
-                "alone.",
-                param=f"{place}.content[{index}]",
+                "`tool_choice` can be `auto` or `none` here; a call cannot be forced.",
+                param="tool_choice",
             )
-        texts.append(part.text)
-    return "".join(texts)
+        if self.tools and "tools" not in features:
+            raise Invalid(
+                "`tools` needs a model whose chat template speaks of tools, and this one's does "
+                "not; leave them out.",
+                param="tools",
+            )
+        if self.tools and self.parallel_tool_calls is False:
+            raise Invalid(
+                "`parallel_tool_calls` cannot be switched off here; leave it out.",
+                param="parallel_tool_calls",
+            )
+        check_tools(self.tools or [])
+        if self.structure is not None and "structured" not in features:
+            raise Invalid(
+                "`response_format` is not supported by this engine; leave it out.",
+                param="response_format",
+            )
+        if self.structure is not None and self.offered_tools:
+            raise Invalid(
+                "`response_format` and `tools` cannot be combined here: an answer that has to be "
+                "JSON could not call one.",
+                param="response_format",
+            )
+
+    @property
+    def structure(
+        self,
+    ) -> tuple[Literal["json_object", "json_schema"], dict[str, Any] | None] | None:
+        """The kind and schema of what the answer has to be."""
+        wanted = self.response_format
+        if wanted is None or wanted.type == "text":
+            return None
+        return wanted.type, wanted.json_schema.schema_ if wanted.json_schema else None
+
+    @property
+    def offered_tools(self) -> list[dict[str, Any]]:
+        """The tools that the model may call now."""
+        return [] if self.tool_choice == "none" else self.tools or []
+
+    @property
+    def limit(self) -> tuple[str, int | None]:
+        """The field that limits the answer, and its value."""
+        if self.max_completion_tokens:
+            return "max_completion_tokens", self.max_completion_tokens
+        return super().limit
+
+    @property
+    def logprobs_told(self) -> int | None:
+        """How many alternatives to tell with each token; None tells no log-probabilities."""
+        return self.top_logprobs or 0 if self.logprobs else None
+
+
+class CompletionRequest(Asking):
+    """The body of ``POST /v1/completions``: a text to be continued as it stands."""
+
+    not_honoured: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "echo": (None, False),
+        "suffix": (None, ""),
+        "best_of": (None, 1),
+        "logit_bias": (None, {}),
+    }
+
+    prompt: str | list[str] = Field(description="One text, or a list of one.")
+    logprobs: int | None = Field(
+        None, ge=0, le=5, description="Tell log-probabilities, with so many alternatives."
+    )
+
+    @property
+    def text(self) -> str:
+        """The text to continue.
+
+        Raises:
+            Invalid: there is not exactly one.
+        """
+        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        if len(prompts) != 1:
+            raise Invalid(
+                f"`prompt` holds {len(prompts):,} texts; send one request for each.",
+                param="prompt",
+            )
+        return prompts[0]
+
+    @property
+    def logprobs_told(self) -> int | None:
+        """How many alternatives to tell with each token; None tells no log-probabilities."""
+        return self.logprobs
+
+
+def of_choice(sampling: Sampling, index: int) -> Sampling:
+    """Return how to draw one of several answers: the first as if alone, each with its own seed."""
+    if index == 0 or sampling.seed is None:
+        return sampling
+    digest = hashlib.sha256(f"{sampling.seed}:{index}".encode()).digest()
+    return replace(sampling, seed=int.from_bytes(digest[:8]) >> 1)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from feedback.settings import HeedSettings, load_settings
 from trainer.settings import TrainerSettings
@@ -17,8 +17,18 @@ class ServingSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8642, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    engine: Literal["local", "echo"] = Field(
-        "local", description="local: the model in this process; echo: repeats people, for tests."
+    engine: Literal["local", "vllm", "echo"] = Field(
+        "local",
+        description="local: the model in this process; vllm: a vLLM server; echo: repeats people, "
+        "for tests.",
+    )
+    vllm_url: str = Field(
+        "http://127.0.0.1:8000",
+        description="Where vLLM listens, for Heed alone: whoever reaches it can make it load any "
+        "path.",
+    )
+    vllm_key: SecretStr | None = Field(
+        None, description="What vLLM was given as --api-key, if anything."
     )
     threads: int | None = Field(
         None,
@@ -29,6 +39,23 @@ class ServingSettings(BaseModel):
     max_batch: int = Field(32, gt=0, description="Requests answered together at most.")
     max_waiting: int = Field(
         512, gt=0, description="Requests in flight beyond this are told to come back (429)."
+    )
+    receive_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="A request whose head, or then whose body, takes longer to arrive is cut off.",
+    )
+    drain_seconds: float = Field(
+        8.0,
+        ge=0,
+        description="What is being answered when Heed is told to stop has this long to end, then "
+        "it is cut. Container runtimes kill after ten seconds.",
+    )
+    engine_restarts: int = Field(
+        5,
+        ge=0,
+        description="An engine that dies is started again so many times a minute; then it stays "
+        "down.",
     )
     temperature: float = Field(
         0.0, ge=0, le=2, description="Used where a request names no temperature; 0 is greedy."
@@ -41,6 +68,22 @@ class ServingSettings(BaseModel):
     )
     swap_poll_seconds: float = Field(
         0.5, gt=0, description="How often a replica looks whether another adapter went live."
+    )
+    metrics: Literal["open", "admin", "off"] = Field(
+        "admin",
+        description="Who may read /metrics: anybody, or a key with the role admin (without any "
+        "key: this machine).",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="From which level on Heed's own lines are logged."
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="auto: text on a terminal, else a JSON object a line."
+    )
+    traces: Literal["off", "otlp"] = Field(
+        "off",
+        description="otlp: an OpenTelemetry span for each answer, sent where "
+        "OTEL_EXPORTER_OTLP_ENDPOINT says; needs `pip install 'heed[otel]'`.",
     )
     tick_seconds: float = Field(
         2.0, gt=0, description="How often the scheduler asks whether a round is due."

@@ -7,7 +7,6 @@ wrong at the start as a traceback, and would die of a signal before the end had 
 import asyncio
 import contextlib
 import errno
-import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -17,19 +16,23 @@ from fastapi import FastAPI
 
 from feedback.errors import Conflict, Forbidden, Invalid, Unavailable
 from feedback.store import Store
-from serving import schema
+from serving import logs, schema
 from serving.app import create_app
 from serving.auth import is_loopback, keys
 from serving.commands import output
+from serving.drain import Drain
+from serving.receive_deadline import receiving_within
 from serving.settings import Role, Settings
 from trainer.base_folder import resolve
 
-GRACE_SECONDS = 8
-"""What is in flight has this long to end; container runtimes kill after ten seconds."""
+LETTING_GO_SECONDS = 1
+"""Once all answers have ended or are cut, their connections have this long to take the last of it."""
 
 
 def run(settings: Settings, *, roles: Sequence[Role]) -> None:
-    """Serve until SIGTERM or SIGINT; what is in flight then is finished.
+    """Serve until SIGTERM or SIGINT; what is in flight then has `serving.drain_seconds` to end.
+
+    A second SIGINT cuts it at once.
 
     Raises:
         Forbidden: it would listen beyond this machine, and there is no key.
@@ -41,14 +44,19 @@ def run(settings: Settings, *, roles: Sequence[Role]) -> None:
         guard_the_door(settings)
         if settings.serving.engine == "local":
             resolve(settings.trainer.base_model)
-        _log_to_stderr()
+        _log_to_stderr(settings)
         app = create_app(settings, roles=roles)
+        drain = Drain(app, seconds=settings.serving.drain_seconds)
         config = uvicorn.Config(
-            app, lifespan="off", log_config=None, timeout_graceful_shutdown=GRACE_SECONDS
+            drain,
+            http=receiving_within(settings.serving.receive_seconds),
+            lifespan="off",
+            log_config=None,
+            timeout_graceful_shutdown=LETTING_GO_SECONDS,
         )
         server = _Server(config, lambda: _announce(app, settings, roles, door))
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(_serve(app, server, door))
+            runner.run(_serve(app, server, drain, door))
 
 
 def guard_the_door(settings: Settings) -> None:
@@ -123,13 +131,30 @@ class _Server(uvicorn.Server):
         yield  # _serve() has them: a signal must not end the process before the application ends
 
 
-async def _serve(app: FastAPI, server: _Server, door: socket.socket) -> None:
+async def _serve(app: FastAPI, server: _Server, drain: Drain, door: socket.socket) -> None:
     loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+
+    def stop(number: signal.Signals) -> None:
+        if told.is_set() and number == signal.SIGINT:
+            drain.hurry()
+        told.set()
+        drain.begin()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.handle_exit, number, None)
+        loop.add_signal_handler(number, stop, number)
     async with app.router.lifespan_context(app):
-        if not server.should_exit:
-            await server.serve(sockets=[door])
+        if told.is_set():
+            return
+        serving = asyncio.create_task(server.serve(sockets=[door]))
+        waiting = asyncio.create_task(told.wait())
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if told.is_set():
+            # The door stays open meanwhile: who comes now is told to come back, not left standing.
+            await drain.finished()
+            server.should_exit = True
+        await serving
 
 
 def _announce(app: FastAPI, settings: Settings, roles: Sequence[Role], door: socket.socket) -> None:
@@ -149,9 +174,5 @@ def _announce(app: FastAPI, settings: Settings, roles: Sequence[Role], door: soc
     )
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for chatty in ("apscheduler", "alembic", "httpx"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+def _log_to_stderr(settings: Settings) -> None:
+    logs.configure(settings.serving.log_level, settings.serving.log_format)

@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from sqlalchemy import make_url
@@ -127,8 +127,8 @@ def toml() -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON and TOML can hold it."""
-    return str(value) if isinstance(value, Path) else value
+    """Return a value as JSON and TOML can hold it; a secret stays one."""
+    return str(value) if isinstance(value, Path | SecretStr) else value
 
 
 def _sections() -> Iterator[tuple[str, type[BaseModel]]]:

@@ -7,21 +7,35 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from feedback.errors import HeedError, Unavailable
-from serving.engines.base import Chunk, Sampling
+from serving.engines.base import Chunk, FinishReason, Sampling, TokenLogprob
+from serving.engines.due_logprobs import DueLogprobs
 from serving.engines.text_stream import TextStream
+from serving.engines.token_bytes import TokenBytes
 
 _USUAL_TOKENS = 256
+
+
+class Told(NamedTuple):
+    """A token's log-probability, and (token, log-probability) of the likeliest at its place."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
 
 
 class Row(Protocol):
     """What computing one row of a batch takes.
 
     Attributes:
-        token: the newest token; None where the model's numbers were not finite.
+        token: the newest token; None where there is none: the model's numbers were not finite, or
+            `fault` says why.
         chance: this row's own source of it.
+        looks_closer: whether what follows is kept for this row.
+        said: how often each token is in the answer so far.
+        told: the newest token's log-probability.
     """
 
     prompt: Sequence[int]
@@ -29,6 +43,10 @@ class Row(Protocol):
     sampling: Sampling
     chance: random.Random
     token: int | None
+    looks_closer: bool
+    said: dict[int, int]
+    told: Told | None
+    fault: HeedError | None
 
 
 @dataclass(eq=False)
@@ -38,6 +56,7 @@ class Answer:
     Attributes:
         max_tokens: the answer's length at most, resolved against the context.
         end_tokens: tokens that end it.
+        token_bytes: the bytes of a single token; needed where log-probabilities are asked for.
         queue: where `loop`'s reader waits for chunks, or for the error that ends the answer.
     """
 
@@ -48,15 +67,22 @@ class Answer:
     end_tokens: frozenset[int]
     text: TextStream
     loop: asyncio.AbstractEventLoop
+    token_bytes: TokenBytes | None = None
     queue: "asyncio.Queue[Chunk | HeedError]" = field(default_factory=asyncio.Queue)
     token: int | None = None
     made_tokens: int = 0
     cancelled: bool = False
+    said: dict[int, int] = field(default_factory=dict)
+    told: Told | None = None
+    fault: HeedError | None = None
     chance: random.Random = field(init=False)
+    looks_closer: bool = field(init=False)
+    due: DueLogprobs = field(default_factory=DueLogprobs)
 
     def __post_init__(self) -> None:
         # Python's generator: the same on every platform and torch version, and cheap to own.
         self.chance = random.Random(self.sampling.seed)
+        self.looks_closer = self.sampling.looks_closer
 
     @property
     def expected_tokens(self) -> int:
@@ -66,19 +92,38 @@ class Answer:
     def next_chunk(self) -> Chunk | HeedError:
         """What the newest token adds; call once for each."""
         if self.token is None:
-            return Unavailable(
+            return self.fault or Unavailable(
                 f"The model with adapter {self.adapter} gave no usable numbers for this prompt. "
                 "Ask again, or name another model."
             )
         self.made_tokens += 1
         if self.token in self.end_tokens:
-            return Chunk(self.text.finish(), self.made_tokens, "stop")
+            return self._chunk(self.text.finish(), "stop")
+        if self.told is not None:
+            self._tell(self.told)
         new = self.text.feed(self.token)
         if self.text.stopped:
-            return Chunk(new, self.made_tokens, "stop")
+            return self._chunk(new, "stop")
+        if self.sampling.constraint is not None and self.sampling.constraint.finished:
+            return self._chunk(new + self.text.finish(), "stop")
         if self.made_tokens >= self.max_tokens:
-            return Chunk(new + self.text.finish(), self.made_tokens, "length")
-        return Chunk(new, self.made_tokens)
+            return self._chunk(new + self.text.finish(), "length")
+        return self._chunk(new)
+
+    def _chunk(self, new: str, reason: FinishReason | None = None) -> Chunk:
+        if self.sampling.top_logprobs is None:
+            return Chunk(new, self.made_tokens, reason)
+        if not new and reason is None:
+            return Chunk("", self.made_tokens)  # not handed out
+        whole = reason is not None and not self.text.stopped
+        return Chunk(new, self.made_tokens, reason, self.due.told(new, whole=whole))
+
+    def _tell(self, told: Told) -> None:
+        spell = self.token_bytes
+        assert spell is not None
+        top = tuple(TokenLogprob(spell(token), logprob) for token, logprob in told.top)
+        token = TokenLogprob(spell(told.token), told.logprob, top)
+        self.due.add(token, hidden=told.token in spell.hidden)
 
 
 class Outbox:

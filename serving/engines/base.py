@@ -7,7 +7,7 @@ answered by and keeps it from admission to its last token, whatever is loaded or
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypedDict
+from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 BASE = "base"
 """The name under which the base model answers without any adapter."""
@@ -15,11 +15,39 @@ BASE = "base"
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
-class ChatMessage(TypedDict):
-    """One turn of a conversation, its content already plain text."""
+Feature = Literal["penalties", "logprobs", "structured", "tools", "text"]
+"""What not every engine can do; one that can says so in an attribute `features`."""
 
-    role: Literal["system", "user", "assistant"]
+
+class ChatMessage(TypedDict):
+    """One turn of a conversation, its content already plain text.
+
+    `tool_calls`, `tool_call_id` and `name` are there only where tools are spoken of.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
+
+
+class Constraint(Protocol):
+    """What one answer's tokens must follow; holds state, so each answer has its own."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can follow any more."""
+
+    def mask(self, logits: Any) -> None:
+        """Set what may not come next to minus infinity, in place.
+
+        Args:
+            logits: a tensor of the shape (vocabulary,).
+        """
+
+    def take(self, token: int) -> None:
+        """Go on with the token that was chosen."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +60,11 @@ class Sampling:
         max_tokens: at most this many new tokens; None fills the context.
         stop: the answer ends before the first of these strings.
         seed: makes this request's own draws reproducible whatever else is in the batch.
+        presence_penalty: taken off the logit of each token that this answer holds already.
+        frequency_penalty: taken off it once for each time that the answer holds it.
+        top_logprobs: tell each token's log-probability and those of so many alternatives; None
+            tells nothing.
+        constraint: what the answer has to follow, for this answer alone.
     """
 
     temperature: float = 0.0
@@ -39,6 +72,20 @@ class Sampling:
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    top_logprobs: int | None = None
+    constraint: Constraint | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def penalises(self) -> bool:
+        """Whether what has been said counts in what is said next."""
+        return self.presence_penalty != 0 or self.frequency_penalty != 0
+
+    @property
+    def looks_closer(self) -> bool:
+        """Whether choosing a token takes more than temperature and nucleus."""
+        return self.penalises or self.top_logprobs is not None or self.constraint is not None
 
 
 @dataclass(frozen=True)
@@ -59,6 +106,20 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """One token and the model's own log-probability of it, before any sampling parameter.
+
+    Attributes:
+        raw: its bytes, which may be part of a character.
+        top: the likeliest tokens at this place, the likeliest first; theirs are empty.
+    """
+
+    raw: bytes
+    logprob: float
+    top: tuple["TokenLogprob", ...] = ()
+
+
+@dataclass(frozen=True)
 class Chunk:
     """A piece of an answer; the last one carries the finish reason.
 
@@ -66,11 +127,13 @@ class Chunk:
         text: new text since the previous chunk, possibly empty; never half a character.
         completion_tokens: tokens made so far in this answer, the end token included.
         finish_reason: None until the last chunk.
+        logprobs: of the tokens that begin in what has been told by now, where they were asked for.
     """
 
     text: str
     completion_tokens: int
     finish_reason: FinishReason | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +147,12 @@ class EngineHealth:
 
 
 class Engine(Protocol):
-    """The one protocol; see the module for the promise about adapters."""
+    """The one protocol; see the module for the promise about adapters.
+
+    An engine that can do more names it in `features` and has, for ``text``,
+    ``prepare_text(text) -> Prompt``; for ``tools``, ``prepare_with_tools(messages, tools) ->
+    Prompt``; for ``structured``, ``constraint(kind, schema) -> Constraint``.
+    """
 
     @property
     def base_hash(self) -> str:

@@ -18,10 +18,13 @@ from serving.engines.base import (
     ChatMessage,
     Chunk,
     EngineHealth,
+    Feature,
     FinishReason,
     GenerationRequest,
     Prompt,
+    TokenLogprob,
 )
+from serving.engines.due_logprobs import DueLogprobs
 from serving.engines.text_stream import StopStrings
 
 _ROLES = ("system", "user", "assistant")
@@ -48,6 +51,11 @@ class EchoEngine:
         self._users: Counter[str] = Counter()
         self._ended = asyncio.Event()
         self._started = False
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """It is certain of each word, so penalties change nothing."""
+        return frozenset({"penalties", "logprobs", "text"})
 
     @property
     def base_hash(self) -> str:
@@ -83,6 +91,17 @@ class EchoEngine:
             token_ids += [self._token(word) for word in _WORD.findall(message["content"])]
         limits.check_prompt(len(token_ids), self._context_tokens)
         return Prompt(tuple(token_ids))
+
+    def prepare_text(self, text: str) -> Prompt:
+        """Take a text for what a user said.
+
+        Raises:
+            Invalid: no room is left in the context.
+        """
+        limits.check_length(text, self._context_tokens, param="prompt")
+        words = [self._token(word) for word in _WORD.findall(text)]
+        limits.check_prompt(len(words) + 1, self._context_tokens, param="prompt")
+        return Prompt((_ROLES.index("user"), *words))
 
     def generate(self, request: GenerationRequest) -> AsyncIterator[Chunk]:
         """Yield the echo, a word a chunk, then an empty chunk with the finish reason.
@@ -137,19 +156,22 @@ class EchoEngine:
                 ]
             reason: FinishReason = "stop" if len(words) <= max_tokens else "length"
             stops, said = StopStrings(request.sampling.stop), 0
+            top, due = request.sampling.top_logprobs, DueLogprobs()
             for word in islice(words, max_tokens):
                 await asyncio.sleep(self._delay_seconds)
                 self._check_started()
                 said += 1
+                if top is not None:
+                    alternatives = (TokenLogprob(word.encode(), 0.0),) if top else ()
+                    due.add(TokenLogprob(word.encode(), 0.0, alternatives))
                 text = stops.feed(word)
+                if text:
+                    yield Chunk(text, said, logprobs=due.told(text))
                 if stops.found:
                     reason = "stop"
-                    if text:
-                        yield Chunk(text, said)
                     break
-                if text:
-                    yield Chunk(text, said)
-            yield Chunk(stops.finish(), said, reason)
+            rest = stops.finish()
+            yield Chunk(rest, said, reason, due.told(rest, whole=not stops.found))
         finally:
             self._users[request.adapter] -= 1
             self._ended.set()

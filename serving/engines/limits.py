@@ -11,6 +11,14 @@ from serving.engines.base import ChatMessage, Prompt, Sampling
 MAX_CHARACTERS_PER_TOKEN = 32
 """Beyond this many characters per token of context, no tokenizer brings a text into it."""
 
+_UNKNOWN_CONTEXT_TOKENS = 2048
+
+
+def context_tokens(*known: int | None) -> int:
+    """The least of what model and tokenizer were made for, where they say so."""
+    # A tokenizer that does not know says 10³⁰.
+    return min((n for n in known if n and n < 10**9), default=_UNKNOWN_CONTEXT_TOKENS)
+
 
 def check_characters(messages: Sequence[ChatMessage], context_tokens: int) -> None:
     """Refuse what is absurdly long before anything is spent on tokenising it.
@@ -27,7 +35,21 @@ def check_characters(messages: Sequence[ChatMessage], context_tokens: int) -> No
         )
 
 
-def check_prompt(prompt_tokens: int, context_tokens: int) -> None:
+def check_length(text: str, context_tokens: int, *, param: str) -> None:
+    """As `check_characters`, for a single text.
+
+    Raises:
+        Invalid: it holds more characters than could ever fit.
+    """
+    if len(text) > context_tokens * MAX_CHARACTERS_PER_TOKEN:
+        raise Invalid(
+            f"`{param}` holds {len(text):,} characters; this model's context is "
+            f"{context_tokens:,} tokens. Shorten it.",
+            param=param,
+        )
+
+
+def check_prompt(prompt_tokens: int, context_tokens: int, *, param: str = "messages") -> None:
     """Refuse a prompt that leaves no room for an answer.
 
     Raises:
@@ -35,9 +57,12 @@ def check_prompt(prompt_tokens: int, context_tokens: int) -> None:
     """
     if prompt_tokens >= context_tokens:
         raise Invalid(
-            f"The messages come to {prompt_tokens:,} tokens; this model's context is "
-            f"{context_tokens:,}, answer included. Shorten them or drop earlier turns.",
-            param="messages",
+            f"The {param} come to {prompt_tokens:,} tokens; this model's context is "
+            f"{context_tokens:,}, answer included. Shorten them or drop earlier turns."
+            if param == "messages"
+            else f"`{param}` comes to {prompt_tokens:,} tokens; this model's context is "
+            f"{context_tokens:,}, answer included. Shorten it.",
+            param=param,
         )
 
 

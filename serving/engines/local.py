@@ -5,33 +5,38 @@ template and the limits. Knows nothing of HTTP, of the database or of which adap
 """
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from feedback.errors import HeedError, Invalid, Unavailable
-from serving.engines import limits
+from serving.engines import chat_template, limits
 from serving.engines.answer import Answer
 from serving.engines.base import (
     BASE,
     ChatMessage,
     Chunk,
+    Constraint,
     EngineHealth,
+    Feature,
     GenerationRequest,
     Prompt,
     Sampling,
 )
 from serving.engines.text_stream import TextStream
+from serving.engines.token_bytes import TokenBytes
 from serving.engines.worker import Worker
 from trainer import base_folder
 
 if TYPE_CHECKING:
     from serving.engines.decoder import Decoder
+    from serving.engines.structured import Structures
 
 _NOT_RUNNING = "The engine is not running. Start it, or ask again in a moment."
-_UNKNOWN_CONTEXT_TOKENS = 2048
+_FEATURES: frozenset[Feature] = frozenset({"penalties", "logprobs", "structured", "text"})
 _WARM_UP: ChatMessage = {"role": "user", "content": "Hello"}
 
 
@@ -43,8 +48,7 @@ class LocalEngine:
         threads: CPU threads; by default the cores this process may use.
         max_batch: answers in flight at once; more wait.
         dtype: name of the torch dtype of weights and cache.
-        max_batch_tokens: answers wait while those in flight times the longest of them would
-            exceed this; keeps the memory for keys and values in bounds.
+        max_batch_tokens: bounds the memory for keys and values; see `Worker`.
     """
 
     def __init__(
@@ -63,6 +67,9 @@ class LocalEngine:
         self._worker: Worker | None = None
         self._detail = "not started"
         self._tokenizer: Any = None
+        self._token_bytes: TokenBytes | None = None
+        self._structures: Structures | None = None
+        self._features: frozenset[Feature] = frozenset()
         self._base_hash = ""
         self._context_tokens = 0
         self._end_tokens: frozenset[int] = frozenset()
@@ -79,12 +86,13 @@ class LocalEngine:
         return self._base_hash
 
     @property
-    def context_tokens(self) -> int:
-        """Prompt and answer together may not exceed this many tokens.
+    def features(self) -> frozenset[Feature]:
+        """What it does beyond the protocol; tools where the chat template speaks of them."""
+        return self._features
 
-        Raises:
-            Unavailable: the engine has not been started.
-        """
+    @property
+    def context_tokens(self) -> int:
+        """Prompt and answer together may not exceed this many tokens; else as `base_hash`."""
         if not self._context_tokens:
             raise Unavailable(_NOT_RUNNING)
         return self._context_tokens
@@ -109,7 +117,12 @@ class LocalEngine:
             worker.start()
             decoder = await asyncio.wrap_future(worker.built)
             self._end_tokens |= decoder.end_tokens
-            self._context_tokens = _context(decoder, self._tokenizer)
+            self._context_tokens = limits.context_tokens(
+                decoder.context_tokens, self._tokenizer.model_max_length
+            )
+            from serving.engines.structured import Structures
+
+            self._structures = Structures(self._tokenizer, self._end_tokens)
             await self._warm_up(folder)
         except BaseException as error:
             await self.stop()
@@ -131,22 +144,39 @@ class LocalEngine:
         Raises:
             Invalid: the template refuses the messages, or they leave no room in the context.
         """
-        from jinja2 import TemplateError
-
         limits.check_characters(messages, self.context_tokens)
-        try:
-            token_ids = self._tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=False,
-            )
-        except TemplateError as error:
-            raise Invalid(
-                f"This model's chat template refuses the messages: {error}", param="messages"
-            ) from error
-        limits.check_prompt(len(token_ids), self.context_tokens)
-        return Prompt(tuple(token_ids))
+        return self._checked(chat_template.render(self._tokenizer, messages))
+
+    def prepare_with_tools(
+        self, messages: Sequence[ChatMessage], tools: Sequence[dict[str, Any]]
+    ) -> Prompt:
+        """Render a conversation in which the model may call tools; see `prepare`."""
+        limits.check_length(json.dumps([messages, tools]), self.context_tokens, param="tools")
+        return self._checked(chat_template.render(self._tokenizer, messages, tools))
+
+    def prepare_text(self, text: str) -> Prompt:
+        """Tokenise a bare text that is to be continued.
+
+        Raises:
+            Invalid: it is empty, or leaves no room in the context.
+        """
+        limits.check_length(text, self.context_tokens, param="prompt")
+        token_ids = self._tokenizer.encode(text)
+        if not token_ids:
+            raise Invalid("`prompt` is empty; there is nothing to continue.", param="prompt")
+        return self._checked(token_ids, param="prompt")
+
+    def constraint(
+        self, kind: Literal["json_object", "json_schema"], schema: dict[str, Any] | None
+    ) -> Constraint:
+        """What one answer has to follow; compiling may take a while the first time.
+
+        Raises:
+            Invalid: the schema cannot be followed; says why.
+        """
+        self._running_worker()
+        assert self._structures is not None
+        return self._structures.compile(kind, schema).matcher()
 
     def room(self, prompt: Prompt) -> int:
         """Tokens that are left for the answer."""
@@ -171,6 +201,7 @@ class LocalEngine:
             end_tokens=self._end_tokens,
             text=TextStream(self._decode, request.sampling.stop),
             loop=asyncio.get_running_loop(),
+            token_bytes=self._token_bytes,
         )
         worker.submit(answer)
         return _read(worker, answer)
@@ -217,7 +248,11 @@ class LocalEngine:
         from serving.engines.decoder import Decoder
 
         self._base_hash = base_folder.base_hash(folder)
-        self._tokenizer = _load_tokenizer(folder)
+        self._tokenizer = chat_template.load_tokenizer(folder)
+        self._token_bytes = TokenBytes(self._tokenizer)
+        self._features = _FEATURES
+        if chat_template.takes_tools(self._tokenizer):
+            self._features |= {"tools"}
         end = self._tokenizer.eos_token_id
         self._end_tokens = frozenset() if end is None else frozenset([end])
         threads = base_folder.threads(self._threads)
@@ -234,6 +269,10 @@ class LocalEngine:
                 f"The base model in {folder} cannot answer a greeting: {error.message}",
                 param="base_model",
             ) from error
+
+    def _checked(self, token_ids: Sequence[int], *, param: str = "messages") -> Prompt:
+        limits.check_prompt(len(token_ids), self.context_tokens, param=param)
+        return Prompt(tuple(token_ids))
 
     def _running_worker(self) -> Worker:
         if self._worker is None or not self._worker.built.done():
@@ -258,29 +297,3 @@ async def _read(worker: Worker, answer: Answer) -> AsyncIterator[Chunk]:
                 return
     finally:
         worker.cancel(answer)
-
-
-def _load_tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise Invalid(
-            f"The base model in {folder} has no tokenizer that can be loaded: {error}",
-            param="base_model",
-        ) from error
-    if not tokenizer.chat_template:
-        raise Invalid(
-            f"The base model in {folder} has no chat template, so it cannot chat. Choose a model "
-            "tuned for chat, or add chat_template.jinja to the folder.",
-            param="base_model",
-        )
-    return tokenizer
-
-
-def _context(decoder: "Decoder", tokenizer: Any) -> int:
-    """The smaller of what model and tokenizer were made for, where they say so."""
-    # A tokenizer that does not know says 10³⁰.
-    known = [n for n in (decoder.context_tokens, tokenizer.model_max_length) if n and n < 10**9]
-    return min(known, default=_UNKNOWN_CONTEXT_TOKENS)

@@ -8,6 +8,7 @@ import pytest
 
 from serving.auth import create_key, is_loopback, revoke_key
 from serving.engines.echo import EchoEngine
+from serving.engines.measured import Measured
 from tests.serving.conftest import Server, fault, on_sqlite, wait_until
 
 
@@ -190,7 +191,7 @@ def test_who_is_unnamed_speaks_as_their_key(own: Server) -> None:
 @on_sqlite
 def test_the_engine_is_not_reached_without_a_key(own: Server) -> None:
     own.key("client")
-    assert isinstance(own.parts.engine, EchoEngine)
+    assert isinstance(own.parts.engine, Measured) and isinstance(own.parts.engine.inner, EchoEngine)
     answer = own.chat("hello")
     assert answer.status_code == 401
     assert httpx.get(f"{own.url}/healthz").status_code == 200

@@ -16,6 +16,8 @@ from tests.serving.conftest import Server, fault, running, wait_until
 OPTIONAL = (
     *("max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "seed"),
     *("stream", "stream_options", "store", "metadata", "user", "safety_identifier"),
+    *("n", "logprobs", "top_logprobs", "presence_penalty", "frequency_penalty"),
+    *("response_format", "tools", "tool_choice", "parallel_tool_calls"),
 )
 HELLO = [{"role": "user", "content": "hello there"}]
 
@@ -119,9 +121,22 @@ def test_fields_that_openai_does_not_know_are_let_through(server: Server) -> Non
     assert answer.choices[0].message.content == "hi"
 
 
-@pytest.mark.parametrize("name", sorted(NOT_HONOURED))
+ASKS_FOR_NOTHING: dict[str, tuple[Any, ...]] = {
+    **NOT_HONOURED,
+    "n": (1,),
+    "logprobs": (False,),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "response_format": ({"type": "text"},),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "parallel_tool_calls": (True, False),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ASKS_FOR_NOTHING))
 def test_what_asks_for_nothing_is_let_through(server: Server, name: str) -> None:
-    for value in NOT_HONOURED[name]:
+    for value in ASKS_FOR_NOTHING[name]:
         assert server.chat(**{name: value}).status_code == 200
 
 

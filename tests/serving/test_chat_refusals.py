@@ -13,12 +13,11 @@ from tests.serving.conftest import Server, fault
 
 HELLO = {"role": "user", "content": "hello"}
 ASKED_FOR: dict[str, Any] = {
-    "n": 2,
-    "logprobs": True,
+    "n": 5,
     "top_logprobs": 3,
     "logit_bias": {"5": 1},
-    "presence_penalty": 0.5,
-    "frequency_penalty": -1,
+    "presence_penalty": 2.5,
+    "frequency_penalty": -3,
     "response_format": {"type": "json_object"},
     "tools": [{"type": "function", "function": {"name": "f"}}],
     "tool_choice": "required",
@@ -134,7 +133,7 @@ def test_the_stock_client_reads_our_errors(server: Server) -> None:
     assert "`heed`" in caught.value.message
     with server.stock() as client, pytest.raises(openai.BadRequestError) as refused:
         client.chat.completions.create(
-            model="heed", messages=[{"role": "user", "content": "a"}], n=2, stream=True
+            model="heed", messages=[{"role": "user", "content": "a"}], n=5, stream=True
         )
     assert refused.value.param == "n"
 

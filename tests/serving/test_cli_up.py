@@ -23,7 +23,7 @@ from tests.serving.command_line import fault, store_at
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     store = store_at(tmp_path / "data", monkeypatch)
-    monkeypatch.setattr(server, "_log_to_stderr", lambda: None)
+    monkeypatch.setattr(server, "_log_to_stderr", lambda _: None)
     yield store
     store.close()
 

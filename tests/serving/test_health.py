@@ -41,14 +41,14 @@ def test_is_not_ready_where_the_database_is_away(
 
 
 def test_is_not_ready_where_the_engine_has_stopped(own: Server) -> None:
-    own.parts.engine._started = False  # type: ignore[attr-defined]
+    own.parts.engine.inner._started = False  # type: ignore[attr-defined]
     assert own.http.get("/readyz").status_code == 503
     for stream in (False, True):
         answer = own.chat(stream=stream)
         assert answer.status_code == 503
         assert fault(answer)["code"] == "unavailable"
     assert own.parts.in_flight == 0
-    own.parts.engine._started = True  # type: ignore[attr-defined]
+    own.parts.engine.inner._started = True  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ NEEDED: dict[str, Needed] = {
     "POST /v1/chat/completions": "client",
     "GET /v1/chat/completions/{completion_id}": "client",
     "POST /v1/chat/completions/{completion_id}": "client",
+    "POST /v1/completions": "client",
     "GET /v1/models": "client",
     "GET /v1/models/{model}": "client",
     "POST /v1/feedback": "client",
@@ -39,6 +40,7 @@ NEEDED: dict[str, Needed] = {
     "GET /console/": "reviewer",
     "GET /healthz": "open",
     "GET /readyz": "open",
+    "GET /metrics": "admin",
     "GET /docs": "open",
     "GET /openapi.json": "open",
 }
@@ -48,6 +50,7 @@ SERVED = sorted(name for name in NEEDED if not name.endswith(" /console/"))
 CALLERS = ("nobody", "stranger", *ROLES)
 BODIES: dict[str, Any] = {
     "POST /v1/chat/completions": {"model": "heed", "messages": [{"role": "user", "content": "a"}]},
+    "POST /v1/completions": {"model": "heed", "prompt": "a"},
     "POST /v1/chat/completions/{completion_id}": {"metadata": {"rating": "up"}},
     "POST /v1/feedback": {"completion_id": "chatcmpl-none", "rating": "up"},
     "POST /v1/reviews": {"feedback_id": "fbk_none", "decision": "accept"},

@@ -8,6 +8,7 @@ import pytest
 
 from serving.engines.local import LocalEngine
 from tests.serving.engines import tiny
+from tests.serving.engines.fake_vllm import FakeVllm
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,11 @@ def engine(base: Path, adapters: dict[str, Path]) -> Iterator[LocalEngine]:
     asyncio.run(begin())
     yield engine
     asyncio.run(engine.stop())
+
+
+@pytest.fixture
+def fake(base: Path) -> Iterator[FakeVllm]:
+    """A server that behaves as vLLM does, on the tiny base model."""
+    server = FakeVllm(base).start()
+    yield server
+    server.die()

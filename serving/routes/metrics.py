@@ -1,0 +1,23 @@
+"""``GET /metrics`` for Prometheus, for whom the setting ``serving.metrics`` says."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client.exposition import choose_encoder
+
+from feedback.errors import NotFound
+from serving.auth import require
+from serving.context import Parts, caller
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def scrape(request: Request, parts: Parts) -> Response:
+    """Tell Prometheus how Heed is doing; who may ask is the setting `serving.metrics`."""
+    access = parts.settings.serving.metrics
+    if access == "off":
+        raise NotFound("Metrics are switched off; set serving.metrics to `admin` or `open`.")
+    if access == "admin":
+        require(caller(request), "admin")
+    encode, media_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(parts.metrics.registry), headers={"content-type": media_type})
