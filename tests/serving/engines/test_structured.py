@@ -1,8 +1,6 @@
 """Random numbers as the model: whatever it prefers, what it may say is JSON of the right form."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -10,8 +8,7 @@ from typing import Any, Literal
 import pytest
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from tokenizers import Tokenizer, models
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
 from feedback.errors import Invalid
 from serving.engines import schema_trial
@@ -394,16 +391,3 @@ def test_fields_come_in_the_order_of_the_schema(
         return list(json.loads(answer(structures.compile("json_schema", schema), 0)))[:2]
 
     assert (fields("ab"), fields("ba")) == (["a", "b"], ["b", "a"])
-
-
-def test_a_tokenizer_that_is_no_bytes_is_refused() -> None:
-    words = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="[UNK]")
-    with pytest.raises(Invalid, match="tokenizer") as caught:
-        Structures(tokenizer, {1}).compile("json_object", None)
-    assert caught.value.param == "response_format"
-
-
-def test_the_library_is_loaded_when_the_first_grammar_is_asked_for() -> None:
-    code = "import sys, serving.engines.structured; assert 'llguidance' not in sys.modules"
-    subprocess.run([sys.executable, "-P", "-c", code], check=True)

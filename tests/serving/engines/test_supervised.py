@@ -1,7 +1,6 @@
 """The supervisor around engines that die on purpose, each in its own way."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from feedback.errors import Invalid, NotFound, Unavailable
-from serving.engines import restarts, supervised
+from serving.engines import supervised
 from serving.engines.base import BASE, ChatMessage, Chunk, EngineHealth, GenerationRequest, Sampling
 from serving.engines.echo import EchoEngine
-from serving.engines.local import LocalEngine
 from serving.engines.supervised import SupervisedEngine
 from tests.serving.engines.asking import ask, begin, text_of
 
@@ -280,32 +278,6 @@ def test_an_engine_that_comes_back_only_to_die_again_is_counted_too() -> None:
     asyncio.run(play())
 
 
-def test_the_pause_doubles_up_to_a_bound_and_a_minute_forgives(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    slept: list[float] = []
-    now = [1000.0]
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] += seconds
-
-    monkeypatch.setattr("serving.engines.restarts.asyncio.sleep", sleep)
-    monkeypatch.setattr("serving.engines.restarts.time.monotonic", lambda: now[0])
-
-    async def play() -> None:
-        budget = restarts.Restarts(most=4, backoff_seconds=1, max_backoff_seconds=3)
-        while not budget.spent:
-            await budget.pause()
-        assert slept == [1, 2, 3, 3]
-        now[0] += restarts.WINDOW_SECONDS + 1
-        assert budget.lately == 0
-        await budget.pause()
-        assert slept[-1] == 1
-
-    asyncio.run(play())
-
-
 def test_another_base_model_in_the_old_place_is_not_served(tmp_path: Path) -> None:
     class Changed(Mortal):
         @property
@@ -410,39 +382,6 @@ def test_closing_an_answer_early_frees_its_place() -> None:
         assert engine.health().running == 1
         del answer
         await until(lambda: engine.health().running == 0)
-        await engine.stop()
-
-    asyncio.run(play())
-
-
-def test_a_local_engine_comes_back_with_the_same_answers(
-    base: Path, adapters: dict[str, Path]
-) -> None:
-    async def play() -> None:
-        made: list[LocalEngine] = []
-
-        def make() -> LocalEngine:
-            made.append(LocalEngine(str(base), threads=1))
-            return made[-1]
-
-        engine = SupervisedEngine(make, backoff_seconds=0.01, poll_seconds=0.01)
-        await engine.start()
-        await engine.load("adp_0001", adapters["adp_0001"])
-        short = Sampling(max_tokens=12)
-        names = (BASE, "adp_0001")
-        before = [text_of(await ask(engine, "Hello", short, name)) for name in names]
-        running = begin(engine, "Hello", Sampling(max_tokens=200))
-        await anext(running)
-        await made[0].stop()
-        with pytest.raises(Unavailable):
-            await _rest(running)
-        until_seconds = time.monotonic() + 30
-        while not engine.restarts:
-            assert time.monotonic() < until_seconds
-            await asyncio.sleep(0.01)
-        after = [text_of(await ask(engine, "Hello", short, name)) for name in names]
-        assert before == after
-        assert before[0] != before[1]
         await engine.stop()
 
     asyncio.run(play())
