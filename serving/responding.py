@@ -17,7 +17,7 @@ from serving.admission import admit, check_room
 from serving.answering import Asked
 from serving.auth import Caller
 from serving.context import Heed
-from serving.engines.base import Chunk
+from serving.engines.base import Chunk, close
 from serving.wording import Wording
 
 
@@ -72,7 +72,7 @@ async def _collect(asked: Asked, request: Request) -> None:
     finally:
         gone.cancel()
         parts.in_flight -= len(asked.choices)
-        await _close(answers)
+        await close(answers)
     await asked.record()
 
 
@@ -98,7 +98,7 @@ async def _events(asked: Asked, said: Wording) -> AsyncIterator[str]:
         if not asked.recorded:
             # An await here would be cancelled along with the client; a task of its own is not.
             parts.detach(asked.record())
-        await _close(answers)
+        await close(answers)
 
 
 def _again(earlier: Asked, said: Wording) -> Response:
@@ -126,13 +126,6 @@ def _stream(events: AsyncIterator[str], asked: Asked) -> Response:
 
 def _headers(asked: Asked) -> dict[str, str]:
     return {"X-Heed-Adapter": asked.adapter}
-
-
-async def _close(answers: Any) -> None:
-    """Free the engine's place now, not when the collector comes by; waits for nothing."""
-    close = getattr(answers, "aclose", None)
-    if close is not None:
-        await close()
 
 
 async def _disconnect(request: Request) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
-from serving.engines.base import Chunk
+from serving.engines.base import Chunk, close
 
 
 async def merged(answers: Sequence[AsyncIterator[Chunk]]) -> AsyncIterator[tuple[int, Chunk]]:
@@ -13,19 +14,20 @@ async def merged(answers: Sequence[AsyncIterator[Chunk]]) -> AsyncIterator[tuple
             async for chunk in answers[0]:
                 yield 0, chunk
         finally:
-            await _close(answers[0])
+            await close(answers[0])
         return
-    pieces: asyncio.Queue[tuple[int, Chunk | Exception | None]] = asyncio.Queue()
-    tasks = [
-        asyncio.create_task(_read(index, answer, pieces)) for index, answer in enumerate(answers)
-    ]
+    pieces: asyncio.Queue[tuple[int, Chunk | BaseException | None]] = asyncio.Queue()
+    tasks = []
+    for index, answer in enumerate(answers):
+        tasks.append(asyncio.create_task(_read(index, answer, pieces)))
+        tasks[-1].add_done_callback(partial(_ended, index, pieces))
     try:
         left = len(tasks)
         while left:
             index, piece = await pieces.get()
             if piece is None:
                 left -= 1
-            elif isinstance(piece, Exception):
+            elif isinstance(piece, BaseException):
                 raise piece
             else:
                 yield index, piece
@@ -37,19 +39,17 @@ async def merged(answers: Sequence[AsyncIterator[Chunk]]) -> AsyncIterator[tuple
 async def _read(
     index: int,
     answer: AsyncIterator[Chunk],
-    pieces: "asyncio.Queue[tuple[int, Chunk | Exception | None]]",
+    pieces: "asyncio.Queue[tuple[int, Chunk | BaseException | None]]",
 ) -> None:
-    try:
-        async for chunk in answer:
-            pieces.put_nowait((index, chunk))
-        pieces.put_nowait((index, None))
-    # Raised again where it is read.
-    except Exception as error:  # noqa: BLE001
-        pieces.put_nowait((index, error))
+    async for chunk in answer:
+        pieces.put_nowait((index, chunk))
 
 
-async def _close(answer: AsyncIterator[Chunk]) -> None:
-    """Free its place now, not when the collector comes by; waits for nothing."""
-    close = getattr(answer, "aclose", None)
-    if close is not None:
-        await close()
+def _ended(
+    index: int,
+    pieces: "asyncio.Queue[tuple[int, Chunk | BaseException | None]]",
+    task: "asyncio.Task[None]",
+) -> None:
+    """Tell whoever reads that an answer is over, and what error ended it."""
+    if not task.cancelled():
+        pieces.put_nowait((index, task.exception()))

@@ -240,9 +240,11 @@ def _held_out(words: Sequence[Word], plan: Plan) -> list[Word]:
     held: Counter[str | None] = Counter()
     shared: list[Word] = []
     for person in people:
-        theirs = held + Counter(word.correction for word in by_person[person])
-        if len(shared) < wanted and all(4 * theirs[text] <= made[text] for text in theirs):
-            held = theirs
+        if len(shared) >= wanted:
+            break
+        theirs = Counter(word.correction for word in by_person[person])
+        if all(4 * (held[text] + count) <= made[text] for text, count in theirs.items()):
+            held += theirs
             shared += by_person[person]
     if len(shared) >= SHARED_MINIMUM:
         chosen = shared

@@ -45,10 +45,13 @@ def due(session: Session, settings: TrainerSettings, *, now_seconds: float) -> s
     available = harvest.available(session)
     if available < settings.minimum_material:
         return None
-    ended = session.exec(select(func.max(Round.ended_at)).where(Round.project_id == PROJECT)).one()
-    new = harvest.available(session, since=ended or 0.0)
-    if new >= settings.new_material:
-        return f"{new} new pieces of feedback wait"
+    if available >= settings.new_material:
+        ended = session.exec(
+            select(func.max(Round.ended_at)).where(Round.project_id == PROJECT)
+        ).one()
+        new = harvest.available(session, since=ended or 0.0)
+        if new >= settings.new_material:
+            return f"{new} new pieces of feedback wait"
     last = (
         session.exec(select(func.max(Round.created_at)).where(Round.project_id == PROJECT)).one()
         or session.exec(

@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 
 from feedback.errors import HeedError, Unavailable
-from serving.engines.base import Chunk
+from serving.engines.base import Chunk, close
 
 log = logging.getLogger("heed.engine")
 
@@ -76,6 +76,4 @@ class Interruptible:
 
     async def aclose(self) -> None:
         """Free the place of an answer that nobody reads on."""
-        close = getattr(self._chunks, "aclose", None)
-        if close is not None:
-            await close()
+        await close(self._chunks)

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from serving.engines.base import Chunk, Engine, GenerationRequest
+from serving.engines.base import Chunk, Engine, GenerationRequest, close
 from serving.metrics import Metrics
 from serving.tracing import Spans
 
@@ -67,6 +67,4 @@ class Measured:
             if span is not None:
                 span.end(made_tokens=made, reason=reason, first_token_seconds=first_seconds)
             # A reader that left must free its place now, not when the collector comes by.
-            close = getattr(answer, "aclose", None)
-            if close is not None:
-                await close()
+            await close(answer)

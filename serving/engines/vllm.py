@@ -9,9 +9,10 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from feedback.errors import HeedError, Invalid, NotFound, Unavailable
-from serving.engines import limits
+from serving.engines import chat_template, limits
 from serving.engines.base import (
     BASE,
     ChatMessage,
@@ -22,7 +23,6 @@ from serving.engines.base import (
     Prompt,
     Sampling,
 )
-from serving.engines.rendering import Renderer
 from serving.engines.vllm_answer import VllmAnswer, read, send
 from serving.engines.vllm_client import VllmClient
 from serving.engines.vllm_link import VllmLink
@@ -80,7 +80,7 @@ class VllmEngine:
             "silence_seconds": silence_seconds,
         }
         self._link: VllmLink | None = None
-        self._renderer: Renderer | None = None
+        self._tokenizer: Any = None
         self._detail = "not started"
         self._base_hash = ""
         self._adapters: dict[str, _Adapter] = {}
@@ -120,9 +120,9 @@ class VllmEngine:
             client = VllmClient(self._url, self._key, look_seconds=self._look_seconds)
             folder = await asyncio.to_thread(base_folder.resolve, self._base_model)
             self._base_hash = await asyncio.to_thread(base_folder.base_hash, folder)
-            self._renderer = await asyncio.to_thread(Renderer, folder)
+            self._tokenizer = await asyncio.to_thread(chat_template.load_tokenizer, folder)
             self._link = VllmLink(
-                client, self._renderer, on_silence=self._break_off, **self._patience
+                client, self._tokenizer, on_silence=self._break_off, **self._patience
             )
             await self._link.open(self._start_seconds)
             await self._warm_up()
@@ -152,7 +152,7 @@ class VllmEngine:
             Unavailable: the engine has not been started.
         """
         limits.check_characters(messages, self.context_tokens)
-        return self._fitting(self._rendering().conversation(messages))
+        return self._fitting(chat_template.render(self._rendering(), messages))
 
     def prepare_text(self, text: str) -> Prompt:
         """Count a bare text, which no template goes around.
@@ -162,7 +162,7 @@ class VllmEngine:
             Unavailable: the engine has not been started.
         """
         limits.check_characters([{"role": "user", "content": text}], self.context_tokens)
-        return self._fitting(self._rendering().prompt(text))
+        return self._fitting(self._rendering().encode(text))
 
     def generate(self, request: GenerationRequest) -> AsyncIterator[Chunk]:
         """Send the request at once and yield its answer piece by piece.
@@ -247,14 +247,14 @@ class VllmEngine:
             return EngineHealth(False, self._detail)
         return EngineHealth(self._link.ready, self._link.detail, running=len(self._answers))
 
-    def _fitting(self, token_ids: tuple[int, ...]) -> Prompt:
+    def _fitting(self, token_ids: Sequence[int]) -> Prompt:
         limits.check_prompt(len(token_ids), self.context_tokens)
-        return Prompt(token_ids)
+        return Prompt(tuple(token_ids))
 
-    def _rendering(self) -> Renderer:
-        if self._renderer is None:
+    def _rendering(self) -> Any:
+        if self._tokenizer is None:
             raise Unavailable(_NOT_RUNNING)
-        return self._renderer
+        return self._tokenizer
 
     def _running(self) -> VllmLink:
         if self._link is None:

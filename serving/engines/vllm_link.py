@@ -10,9 +10,9 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from feedback.errors import HeedError, Invalid, Unavailable
-from serving.engines.rendering import Renderer
 from serving.engines.vllm_client import Lost, Served, VllmClient
 
 log = logging.getLogger("heed.vllm")
@@ -27,7 +27,7 @@ class VllmLink:
 
     Args:
         client: speaks to it.
-        renderer: the tokenizer of the base model that it has to serve.
+        tokenizer: that of the base model that it has to serve.
         watch_seconds: pause between two looks at it.
         reconnect_seconds: how long one that went away is waited for.
         silence_seconds: after so long without a sign of life, `on_silence` is called.
@@ -37,7 +37,7 @@ class VllmLink:
     def __init__(
         self,
         client: VllmClient,
-        renderer: Renderer,
+        tokenizer: Any,
         *,
         watch_seconds: float,
         reconnect_seconds: float,
@@ -46,7 +46,7 @@ class VllmLink:
     ) -> None:
         self.client = client
         self.ready, self.detail = False, f"waiting for vLLM at {client.url}"
-        self._renderer = renderer
+        self._tokenizer = tokenizer
         self._watch_seconds = watch_seconds
         self._reconnect_seconds = reconnect_seconds
         self._silence_seconds = silence_seconds
@@ -160,7 +160,10 @@ class VllmLink:
     async def _check_same(self, served: Served) -> None:
         there = await self.client.tokenize(_SAMPLE)
         known = self._served or served
-        if there == self._renderer.text(_SAMPLE) and served.root == known.root:
+        if (
+            there == self._tokenizer.encode(_SAMPLE, add_special_tokens=False)
+            and served.root == known.root
+        ):
             return
         fault = Invalid(
             f"vLLM at {self.client.url} serves {served.root}, which is not the base model that Heed "

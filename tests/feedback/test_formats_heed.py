@@ -40,17 +40,18 @@ def test_every_row_can_be_made_again_from_its_line(store: Store) -> None:
     say(store, "ana", completion_id=completion, rating=4, scale=5, comment="Nearly", reasons=["a"])
     say(store, "ben", conversation_id="c1", signal="dwell", value=0.1)
     corrected = say(store, "cem", correction="The lamp costs 59 dollars.")
-    for decision in (
+    decisions: tuple[dict[str, Any], ...] = (
         {"decision": "refuse", "reason": "no"},
         {"decision": "edit", "correction": "59"},
-    ):
+    )
+    for decision in decisions:
         with store.session(write=True) as session:
             review.decide(
                 session,
                 store.settings,
                 feedback_id=corrected,
                 reviewer="rev",
-                **decision,  # type: ignore[arg-type]
+                **decision,
             )
             session.commit()
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from trainer.hardware import has_native_bf16
 from trainer.starter.tokens import IGNORED
 
 Row = tuple[list[int], list[int]]
@@ -83,7 +84,7 @@ def pretrain(
         seed: Order of the rows.
         on_step: Called after each step with its mean loss in nats per token.
     """
-    bfloat16 = processor_has_bfloat16()
+    bfloat16 = has_native_bf16()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98),
         weight_decay=recipe.weight_decay, fused=True,
@@ -105,16 +106,6 @@ def pretrain(
         on_step(loss.item())
     model.eval()
     model.set_attn_implementation("sdpa")
-
-
-def processor_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; elsewhere it is slower than float32."""
-    try:
-        with open("/proc/cpuinfo") as lines:
-            flags = lines.read()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _loss(model: LlamaForCausalLM, ids: Tensor, labels: Tensor) -> Tensor:
