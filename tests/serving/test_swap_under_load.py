@@ -31,6 +31,8 @@ pytestmark = on_sqlite
 
 SWAPS = 100
 CLIENTS = 6
+SETTLED_EVERY = 8
+"""Swaps after which somebody asks and is answered before the next one begins."""
 SAID = [f"{'tea ' * (1 + at % 5)}and parcel {at}?" for at in range(8)]
 TOKENS = 24
 """Of every answer, unless it ends by itself: long enough that a swap happens in the middle of it."""
@@ -112,13 +114,15 @@ def test_swaps_under_streaming_load_fail_mix_and_mislabel_nothing(
     labels = Counter(answer.label for answer in seen)
     assert min(labels[loaded.old], labels[loaded.new]) >= swaps // 10, labels
     # Nobody is given a version that was replaced before they asked.
-    settled = 0
-    for before, after in itertools.pairwise(made):
-        for answer in seen:
-            if before.ended < answer.begun and answer.admitted < after.begun:
-                assert answer.label == before.adapter
-                settled += 1
-    assert settled, "every answer overlapped a swap"
+    settled = [
+        (answer, before)
+        for before, after in itertools.pairwise(made)
+        for answer in seen
+        if before.ended < answer.begun and answer.admitted < after.begun
+    ]
+    assert len(settled) >= swaps // SETTLED_EVERY - 1
+    for answer, before in settled:
+        assert answer.label == before.adapter
 
 
 def test_a_canary_keeps_its_people_answers_about_its_share_and_mixes_nothing(
@@ -166,6 +170,8 @@ async def _chat_through(loaded: Loaded, swaps: int) -> tuple[list[Seen], list[Sw
             while len(made) <= swaps:
                 answered = len(seen)
                 made.append(await _swap(http, loaded, len(made)))
+                if len(made) % SETTLED_EVERY == 0:
+                    seen.append(await _ask(http, SAID[len(made) % len(SAID)], "somebody else"))
                 # Some swaps come at once after another, most of them among finished answers.
                 while len(made) % 4 and len(seen) < answered + 2:
                     assert not any(task.done() for task in clients), await asyncio.gather(*clients)
