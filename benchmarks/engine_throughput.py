@@ -68,35 +68,58 @@ class InProcess:
         ]
         self._peers = await asyncio.to_thread(self._load_peers)
 
-    async def run(self, way: str, few: int, tokens: int) -> tuple[float, list[str]]:
-        """Answer; returns tokens per second and the texts."""
-        kind, who = way.split()
+    async def run(self, way: str, few: int, tokens: int) -> float:
+        """Answer; returns tokens per second."""
         begun = time.perf_counter()
-        if kind == "generate":
-            made = await asyncio.to_thread(self._generate, who, self.prompts[:few], tokens)
-        elif kind == "alone":
-            made = [await self._answer(each, who, 0, tokens) for each in self.prompts[:few]]
-        else:
-            every = enumerate(self.prompts)
-            made = await asyncio.gather(*(self._answer(p, who, at, tokens) for at, p in every))
-        return len(made) * tokens / (time.perf_counter() - begun), list(made)
+        made = await self._answers(way, few, tokens)
+        return made * tokens / (time.perf_counter() - begun)
 
-    async def _answer(self, prompt: Prompt, who: str, at: int, tokens: int) -> str:
+    async def chosen(self, way: str, few: int, tokens: int) -> list[list[int]]:
+        """Answer, and tell each answer's tokens; the engine is slower while it tells them."""
+        kind, who = way.split()
+        if kind == "generate":
+            return await asyncio.to_thread(self._generate, who, self.prompts[:few], tokens)
+        listeners = [Listener() for _ in self.prompts]
+        await self._answers(way, few, tokens, listeners)
+        return [each.tokens for each in listeners if each.tokens]
+
+    async def _answers(
+        self, way: str, few: int, tokens: int, listeners: "Sequence[Listener | None]" = ()
+    ) -> int:
+        kind, who = way.split()
+        hears = listeners or [None] * len(self.prompts)
+        if kind == "generate":
+            await asyncio.to_thread(self._generate, who, self.prompts[:few], tokens)
+            return few
+        every = [
+            self._answer(prompt, who, at, tokens, hears[at])
+            for at, prompt in enumerate(self.prompts if kind == "together" else self.prompts[:few])
+        ]
+        if kind == "together":
+            await asyncio.gather(*every)
+        else:
+            for each in every:
+                await each
+        return len(every)
+
+    async def _answer(
+        self, prompt: Prompt, who: str, at: int, tokens: int, listener: "Listener | None"
+    ) -> None:
         adapter = {"base": BASE, "adapter": NAMES[0], "two": NAMES[at % 2]}[who]
-        request = GenerationRequest(f"{who}-{at}", prompt, adapter, Sampling(max_tokens=tokens))
-        text = ""
-        async for chunk in self.engine.generate(request):
-            text += chunk.text
+        sampling = Sampling(max_tokens=tokens, constraint=listener)
+        made = 0
+        async for chunk in self.engine.generate(
+            GenerationRequest(f"{who}-{at}", prompt, adapter, sampling)
+        ):
             made = chunk.completion_tokens
         if made != tokens:
             raise RuntimeError(f"an answer of {made} tokens instead of {tokens}")
-        return text
 
-    def _generate(self, who: str, prompts: Sequence[Prompt], tokens: int) -> list[str]:
+    def _generate(self, who: str, prompts: Sequence[Prompt], tokens: int) -> list[list[int]]:
         import torch
 
         torch.set_num_threads(self._threads)  # holds for the thread that sets it
-        model, texts = self._peers[who], []
+        model, answers = self._peers[who], []
         with torch.inference_mode():
             for prompt in prompts:
                 ids = torch.tensor([prompt.token_ids])
@@ -109,27 +132,35 @@ class InProcess:
                 )
                 if made.shape[1] != ids.shape[1] + tokens:
                     raise RuntimeError("generate ended an answer early")
-                texts.append(self._text(made[0, ids.shape[1] :]))
-        return texts
-
-    def _text(self, ids: Any) -> str:
-        text: str = self._peers["tokenizer"].decode(
-            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text.rstrip("\ufffd")
+                answers.append(made[0, ids.shape[1] :].tolist())
+        return answers
 
     def _load_peers(self) -> dict[str, Any]:
         import torch
         from peft import PeftModel
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
 
         plain, target = (
             AutoModelForCausalLM.from_pretrained(self._base.folder, dtype=torch.float32).eval()
             for _ in range(2)
         )
         adapted = PeftModel.from_pretrained(target, self._adapters[0]).eval()
-        tokenizer = AutoTokenizer.from_pretrained(self._base.folder)
-        return {"base": plain, "adapter": adapted, "tokenizer": tokenizer}
+        return {"base": plain, "adapter": adapted}
+
+
+class Listener:
+    """A constraint that allows every token and keeps those that were chosen."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.finished = False
+
+    def mask(self, logits: Any) -> None:
+        """Allow everything."""
+
+    def take(self, token: int) -> None:
+        """Keep it."""
+        self.tokens.append(token)
 
 
 async def in_process(
@@ -140,18 +171,18 @@ async def in_process(
     await here.start()
     ways = sorted({way for pair in RATIOS.values() for way in pair[:2]})
     rates: list[dict[str, float]] = []
-    texts: dict[str, list[str]] = {}
-    for way in ways:  # warm
-        _, texts[way] = await here.run(way, asked.sequential_chats, asked.tokens)
+    chosen: dict[str, list[list[int]]] = {}
+    for way in ways:  # warms them as well
+        chosen[way] = await here.chosen(way, asked.sequential_chats, asked.tokens)
     for repeat in range(asked.repeat):
         rates.append({})
         for way in models.shuffled(ways, repeat):
-            rates[-1][way], _ = await here.run(way, asked.sequential_chats, asked.tokens)
+            rates[-1][way] = await here.run(way, asked.sequential_chats, asked.tokens)
     await here.engine.stop()
     compared = [
         ours == theirs
         for way in ("alone base", "alone adapter", "together base", "together adapter")
-        for ours, theirs in zip(texts[way], texts[f"generate {way.split()[1]}"], strict=False)
+        for ours, theirs in zip(chosen[way], chosen[f"generate {way.split()[1]}"], strict=False)
     ]
     return {
         **_summary(rates, RATIOS),

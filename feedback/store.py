@@ -6,6 +6,7 @@ here every writing session begins with ``BEGIN IMMEDIATE``.
 """
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -24,6 +25,8 @@ SQLITE_MINIMUM = (3, 51, 3)
 """Older SQLites can corrupt a WAL database that several processes write
 (https://sqlite.org/wal.html#walresetbug)."""
 BUSY_SECONDS = 30.0
+CLOSE_SECONDS = 10.0
+"""How long closing waits for who is still reading or writing."""
 
 
 class Store:
@@ -35,6 +38,9 @@ class Store:
 
     def __init__(self, settings: FeedbackSettings) -> None:
         self.settings = settings
+        self._open_sessions = 0
+        self._closed = False
+        self._changed = threading.Condition()
         try:
             self.url = make_url(settings.url)
         except ArgumentError as error:
@@ -89,10 +95,11 @@ class Store:
         """Open a session; a writing one takes SQLite's write lock at once. The caller commits.
 
         Raises:
-            Unavailable: the database cannot be reached or written (a full disk, a lost server).
+            Unavailable: the database cannot be reached or written (a full disk, a lost server), or
+                this process is letting go of it.
         """
         engine = self.engine.execution_options(write=True) if write else self.engine
-        with Session(engine, expire_on_commit=False) as session:
+        with self._counted(), Session(engine, expire_on_commit=False) as session:
             try:
                 yield session
             except (SQLAlchemyError, sqlite3.Error, pysqlite3.Error) as error:
@@ -113,8 +120,27 @@ class Store:
         return float(session.connection().execute(text(query)).scalar_one())
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Give every connection back, once nobody reads or writes any more; open no new session.
+
+        A thread that outlived the task it worked for would take a connection with it otherwise.
+        """
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: not self._open_sessions, CLOSE_SECONDS)
         self.engine.dispose()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._changed:
+            if self._closed:
+                raise Unavailable("Heed is ending and takes no more; try again in a moment.")
+            self._open_sessions += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._open_sessions -= 1
+                self._changed.notify_all()
 
 
 def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:

@@ -1,11 +1,13 @@
 """The database: durable pragmas, exact writers, honest errors."""
 
 import subprocess
+import threading
 from pathlib import Path
 
 import pysqlite3
 import pytest
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.pool import QueuePool
 from sqlmodel import col, select, text
 
 from feedback.errors import Invalid, Unavailable
@@ -115,3 +117,41 @@ def test_increments_from_several_processes_are_exact(
     with store.session() as session:
         counter = session.exec(select(Lease).where(col(Lease.name) == writer_process.COUNTER)).one()
     assert counter.fence == 2 * times
+
+
+def test_closing_waits_for_who_still_reads_and_opens_no_new_session(store: Store) -> None:
+    reading, read_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def reader() -> None:
+        with store.session() as session:
+            reading.set()
+            assert read_on.wait(60)
+            store.now_seconds(session)
+
+    def closer() -> None:
+        store.close()
+        closed.set()
+
+    threads = [threading.Thread(target=each) for each in (reader, closer)]
+    threads[0].start()
+    assert reading.wait(60)
+    threads[1].start()
+    while not refuses(store):
+        pass
+    assert not closed.is_set()
+    read_on.set()
+    for each in threads:
+        each.join(60)
+    assert closed.is_set()
+    pool = store.engine.pool
+    assert isinstance(pool, QueuePool)
+    assert pool.checkedin() == pool.checkedout() == 0
+
+
+def refuses(store: Store) -> bool:
+    """Whether no session can be opened any more."""
+    try:
+        with store.session():
+            return False
+    except Unavailable:
+        return True
