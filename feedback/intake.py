@@ -5,6 +5,7 @@ the callers' futures after the commit, so an acknowledgement means that the byte
 and the price of that (an fsync) is shared by everyone who was waiting.
 """
 
+import logging
 import queue
 import threading
 import time
@@ -24,6 +25,8 @@ from feedback.models import Exchange, Feedback, Person, Receipt
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.store import Store
 from feedback.submission import Submission
+
+log = logging.getLogger("heed.intake")
 
 BATCH = 512
 QUEUE = 20_000
@@ -131,14 +134,21 @@ class Intake:
             for _, future in batch:
                 future.set_exception(outage)
             return
-        except Exception as error:  # noqa: BLE001 - the writer must outlive any failure
+        except Exception as error:
             # One faulty entry must not take its neighbours along. An entry alone is tried again,
             # since another process may have stored the same event at the same moment.
             if not last:
                 for entry in batch:
                     self._write([entry], last=len(batch) == 1)
             else:
-                batch[0][1].set_exception(Unavailable(f"This could not be stored: {error}"))
+                # The database's own words name tables and quote values: the log says where it was.
+                log.error("an entry could not be stored", exc_info=error)
+                batch[0][1].set_exception(
+                    Unavailable(
+                        "This could not be stored; Heed's log says more. Try again, or send "
+                        "something else."
+                    )
+                )
             return
         for (_, future), result in zip(batch, results, strict=True):
             if isinstance(result, HeedError):

@@ -48,7 +48,7 @@ async def admit(
     features: frozenset[Feature] = getattr(engine, "features", frozenset())
     body.check_honoured(features)
     talk = _conversation(body.metadata or {}, headers)
-    structure = None
+    held_to = None
     messages: list[ChatMessage]
     if isinstance(body, openai.CompletionRequest):
         if "text" not in features:
@@ -60,10 +60,10 @@ async def admit(
         prompt: Prompt = await asyncio.to_thread(engine.prepare_text, body.text)
     else:
         messages = conversation(body.messages, tools="tools" in features)
-        tools, structure = body.offered_tools, body.structure
+        tools, held_to = list(body.calls.offered), body.constraint
         contents = {f"messages[{at}].content": each["content"] for at, each in enumerate(messages)}
         contents["tools"] = _strings([tools, [each.get("tool_calls") for each in messages]])
-        contents["response_format"] = _strings(structure)
+        contents["response_format"] = _strings(held_to)
         _check_texts(body, contents, parts)
         origin = client_tasks.TASK if client_tasks.is_task(messages) else "chat"
         if tools or any(each["role"] == "tool" or "tool_calls" in each for each in messages):
@@ -75,8 +75,8 @@ async def admit(
         parts.settings.serving, room_tokens=engine.context_tokens - len(prompt.token_ids)
     )
     samplings = [openai.of_choice(sampling, index) for index in range(body.n or 1)]
-    if structure is not None:
-        kind, schema = structure
+    if held_to is not None:
+        kind, schema = held_to
         samplings = [
             replace(each, constraint=await asyncio.to_thread(engine.constraint, kind, schema))
             for each in samplings
@@ -93,7 +93,13 @@ async def admit(
         body=body,
         caller=who,
         generations=[
-            GenerationRequest(f"{exchange_id}.{at}" if at else exchange_id, prompt, adapter, each)
+            GenerationRequest(
+                f"{exchange_id}.{at}" if at else exchange_id,
+                prompt,
+                adapter,
+                each,
+                chat=isinstance(body, openai.ChatRequest),
+            )
             for at, each in enumerate(samplings)
         ],
         exchange_id=exchange_id,

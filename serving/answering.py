@@ -20,6 +20,9 @@ from serving.openai_replies import Choice, usage
 from serving.retries import replace_partial
 from serving.several import merged
 
+_HELD_TO = ("response_format", "tool_choice", "parallel_tool_calls")
+"""The fields that an answer is held to, token by token."""
+
 
 @dataclass
 class Asked:
@@ -140,9 +143,8 @@ class Asked:
             asked["presence_penalty"] = sampling.presence_penalty
             asked["frequency_penalty"] = sampling.frequency_penalty
         if sampling.constraint is not None:
-            asked["response_format"] = self.body.model_dump(mode="json", by_alias=True)[
-                "response_format"
-            ]
+            sent = self.body.model_dump(mode="json", by_alias=True)
+            asked |= {name: sent[name] for name in _HELD_TO if sent[name] is not None}
         return Exchange(
             id=self.exchange_id,
             conversation_id=self.conversation_id,

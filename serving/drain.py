@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feedback.errors import Unavailable
-from serving import wire
+from serving import logs, wire
 
 log = logging.getLogger("heed.server")
 
@@ -53,7 +54,8 @@ class Drain:
         elif scope["type"] == "websocket" or (self._draining and scope["path"] in STILL_ANSWERED):
             await self._app(scope, receive, send)
         elif self._draining:
-            await _refuse(send, self._refusal(scope["path"]))
+            stamp = {logs.HEADER: logs.asked(Headers(scope=scope)).request_id}
+            await _refuse(send, self._refusal(scope["path"]), stamp)
         else:
             flight = _Flight(scope["method"], send)
             self._flights.add(flight)
@@ -157,7 +159,8 @@ class _Flight:
         if self._ended:
             return
         if not self._started:
-            await _refuse(self._send, fault)
+            # The application was asked in this task, and left its mark there.
+            await _refuse(self._send, fault, logs.stamp())
         elif self._events:
             # Each message is a whole event, so this one stands by itself. A stream without an end
             # of its own is left without a word: its reader comes back by itself.
@@ -165,13 +168,14 @@ class _Flight:
             await self._send({"type": "http.response.body", "body": said, "more_body": False})
 
 
-async def _refuse(send: Send, said: dict[str, Any]) -> None:
+async def _refuse(send: Send, said: dict[str, Any], stamp: Mapping[str, str]) -> None:
     content = json.dumps(said).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),
         (b"retry-after", str(_RETRY_AFTER_SECONDS).encode()),
         (b"connection", b"close"),
+        *((name.lower().encode(), value.encode()) for name, value in stamp.items()),
     ]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body", "body": content})

@@ -13,10 +13,11 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from feedback.errors import Invalid
-from serving.engines.base import Feature, Sampling
+from serving.engines.base import ConstraintKind, Feature, Sampling
 from serving.openai_messages import WireMessage
 from serving.openai_shapes import ResponseFormat, check_tools
 from serving.settings import ServingSettings
+from serving.tool_choice import Calls, calls_of
 
 NOT_HONOURED: dict[str, tuple[Any, ...]] = {
     "logit_bias": (None, {}),
@@ -176,37 +177,37 @@ class ChatRequest(Asking):
     tools: list[dict[str, Any]] | None = Field(
         None, max_length=128, description="Functions that the model may ask to be called."
     )
-    tool_choice: Any = Field(None, description="`auto` or `none`.")
-    parallel_tool_calls: bool | None = Field(None, description="false cannot be promised.")
+    tool_choice: Any = Field(
+        None, description="`auto`, `none`, `required`, or the one function that is to be called."
+    )
+    parallel_tool_calls: bool | None = Field(
+        None, description="false: at most one call in an answer."
+    )
 
     def check_honoured(self, features: Collection[Feature]) -> None:
         """As for every request, and what only chats can ask for."""
         super().check_honoured(features)
         if self.top_logprobs is not None and not self.logprobs:
             raise Invalid("`top_logprobs` needs `logprobs` to be true.", param="top_logprobs")
-        if self.tool_choice not in (None, "none", "auto"):
-            raise Invalid(
-                "`tool_choice` can be `auto` or `none` here; a call cannot be forced.",
-                param="tool_choice",
-            )
+        check_tools(self.tools or [])
+        calls = self.calls
         if self.tools and "tools" not in features:
             raise Invalid(
                 "`tools` needs a model whose chat template speaks of tools, and this one's does "
                 "not; leave them out.",
                 param="tools",
             )
-        if self.tools and self.parallel_tool_calls is False:
+        if calls.field is not None and "structured" not in features:
             raise Invalid(
-                "`parallel_tool_calls` cannot be switched off here; leave it out.",
-                param="parallel_tool_calls",
+                f"`{calls.field}` cannot be honoured by this engine; leave it out.",
+                param=calls.field,
             )
-        check_tools(self.tools or [])
         if self.structure is not None and "structured" not in features:
             raise Invalid(
                 "`response_format` is not supported by this engine; leave it out.",
                 param="response_format",
             )
-        if self.structure is not None and self.offered_tools:
+        if self.structure is not None and calls.offered:
             raise Invalid(
                 "`response_format` and `tools` cannot be combined here: an answer that has to be "
                 "JSON could not call one.",
@@ -224,9 +225,19 @@ class ChatRequest(Asking):
         return wanted.type, wanted.json_schema.schema_ if wanted.json_schema else None
 
     @property
-    def offered_tools(self) -> list[dict[str, Any]]:
-        """The tools that the model may call now."""
-        return [] if self.tool_choice == "none" else self.tools or []
+    def calls(self) -> Calls:
+        """What is asked of calls.
+
+        Raises:
+            Invalid: `tool_choice` makes no sense.
+        """
+        return calls_of(self.tools or [], self.tool_choice, self.parallel_tool_calls)
+
+    @property
+    def constraint(self) -> tuple[ConstraintKind, dict[str, Any] | None] | None:
+        """What the engine has to hold the answer to; see `serving.engines.base.Engine`."""
+        calls = self.calls
+        return self.structure or (("tool_calls", calls.constraint) if calls.field else None)
 
     @property
     def limit(self) -> tuple[str, int | None]:

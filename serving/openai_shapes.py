@@ -26,7 +26,7 @@ class ResponseFormat(BaseModel):
 
 
 def check_tools(tools: list[dict[str, Any]]) -> None:
-    """Refuse tools that are no functions with a name.
+    """Refuse tools that are no functions with a name, parameters that are no object's.
 
     Raises:
         Invalid: names the tool.
@@ -42,4 +42,12 @@ def check_tools(tools: list[dict[str, Any]]) -> None:
             raise Invalid(
                 f"`tools[{index}].function.name` is missing.",
                 param=f"tools[{index}].function.name",
+            )
+        parameters = function.get("parameters")
+        if parameters is None:
+            continue
+        if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
+            raise Invalid(
+                f"`tools[{index}].function.parameters` is no schema of an object.",
+                param=f"tools[{index}].function.parameters",
             )

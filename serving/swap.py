@@ -45,7 +45,7 @@ class Swap:
         self._replica_id = replica_id
         self._lock = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
-        self.error: str | None = None
+        self.error: str | None = None  # for anybody to read, so without paths
 
     async def sync(self) -> Route:
         """Bring the engine to the deployment in force; returns the route that is served then.
@@ -60,7 +60,7 @@ class Swap:
             try:
                 await self._prepare(wanted)
             except HeedError as fault:
-                self.error = fault.message
+                self.error = _said(wanted, fault)
                 await asyncio.to_thread(self._acknowledge, self._router.route, fault.message)
                 raise
             self.error = None
@@ -222,3 +222,13 @@ class Swap:
             state.acknowledged_at = time.time()
             session.add(state)
             session.commit()
+
+
+def _said(wanted: Wanted, fault: HeedError) -> str:
+    """What is wrong, as far as anybody may read it: a path is for the log, and for the database."""
+    ids = ", ".join(adapter.id for adapter in wanted.adapters) or BASE
+    why = fault.message.partition(". ")[0].rstrip(".")
+    if "/" in why or "\\" in why:
+        why = "it cannot be loaded"
+    number = wanted.deployment.generation
+    return f"Generation {number} ({ids}) is not served here: {why}. This replica's log says more."

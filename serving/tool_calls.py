@@ -9,7 +9,7 @@ from typing import Any
 from feedback.ids import new_id
 from serving.engines.text_stream import StopStrings
 
-_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
 
 def parse(text: str) -> tuple[str, list[dict[str, Any]]]:
@@ -19,17 +19,17 @@ def parse(text: str) -> tuple[str, list[dict[str, Any]]]:
         The text before the first call, and the calls in OpenAI's shape; the whole text and no
         call where what looks like one cannot be read.
     """
-    said, opening, rest = text.partition(_OPEN)
+    said, opening, rest = text.partition(OPEN)
     if not opening:
         return text, []
     calls = []
     while opening:
-        body, closing, rest = rest.partition(_CLOSE)
+        body, closing, rest = rest.partition(CLOSE)
         call = _call(body)
         if call is None or not closing:
             return text, []
         calls.append(call)
-        between, opening, rest = rest.partition(_OPEN)
+        between, opening, rest = rest.partition(OPEN)
         if between.strip():
             return text, []
     return said.strip(), calls
@@ -39,7 +39,7 @@ class CallStream:
     """Lets the text of an answer through until a call begins; what follows waits for the end."""
 
     def __init__(self) -> None:
-        self._before = StopStrings([_OPEN])
+        self._before = StopStrings([OPEN])
         self._text = ""
         self._shown = 0
 

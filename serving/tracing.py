@@ -57,8 +57,9 @@ class Spans:
         from opentelemetry.trace import SpanKind
 
         asked, sampling = asking.get(), request.sampling
+        operation = "chat" if request.chat else "text_completion"
         attributes: dict[str, Any] = {
-            "gen_ai.operation.name": "chat",
+            "gen_ai.operation.name": operation,
             "gen_ai.provider.name": PROVIDER,
             "gen_ai.request.model": request.adapter,
             "gen_ai.request.temperature": sampling.temperature,
@@ -74,7 +75,7 @@ class Spans:
         }
         parent = {"traceparent": asked.traceparent} if asked and asked.traceparent else {}
         span = self._tracer.start_span(
-            f"chat {request.adapter}",
+            f"{operation} {request.adapter}",
             # An empty context: whatever else this process traces is no parent of ours.
             context=self._propagator.extract(parent, context=Context()),
             kind=SpanKind.INTERNAL,

@@ -14,6 +14,8 @@ BASE = "base"
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
+ConstraintKind = Literal["json_object", "json_schema", "tool_calls"]
+"""What an answer can have to be: any object, what a schema says, or calls of tools."""
 
 Feature = Literal["penalties", "logprobs", "structured", "tools", "text"]
 """What not every engine can do; one that can says so in an attribute `features`."""
@@ -97,12 +99,18 @@ class Prompt:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One answer to make: `adapter` is an adapter id that is loaded, or ``base``."""
+    """One answer to make.
+
+    Attributes:
+        adapter: an adapter id that is loaded, or ``base``.
+        chat: whether the prompt is a conversation; else a bare text that is continued.
+    """
 
     request_id: str
     prompt: Prompt
     adapter: str
     sampling: Sampling = field(default_factory=Sampling)
+    chat: bool = True
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,9 @@ class Engine(Protocol):
 
     An engine that can do more names it in `features` and has, for ``text``,
     ``prepare_text(text) -> Prompt``; for ``tools``, ``prepare_with_tools(messages, tools) ->
-    Prompt``; for ``structured``, ``constraint(kind, schema) -> Constraint``.
+    Prompt``; for ``structured``, ``constraint(kind, schema) -> Constraint``, where the schema for
+    ``tool_calls`` says which functions (`tools`), whether one has to be called (`must`), whether
+    several may be (`many`), and which field of the request asks for it (`field`).
     """
 
     @property

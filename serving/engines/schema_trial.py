@@ -23,10 +23,11 @@ _MEMORY_BYTES = 1 << 30
 _STACK_BYTES = 2 << 20
 _STEPS = 200
 _NO_ANSWER = "no answer can satisfy it"
+_LARK = "start:"
 
 # A schema may carry options of its own (`x-guidance`); these come last and win. One break or space
 # in a row is enough to read by, while a model that drifts could otherwise emit blanks for ever.
-_OPTIONS: "JsonCompileOptions" = {
+OPTIONS: "JsonCompileOptions" = {
     "item_separator": ",",
     "key_separator": ":",
     "whitespace_flexible": True,
@@ -37,14 +38,14 @@ _OPTIONS: "JsonCompileOptions" = {
 }
 
 
-def begin(vocabulary: "LLTokenizer", schema: str) -> "LLMatcher":
+def begin(vocabulary: "LLTokenizer", form: str) -> "LLMatcher":
     """A matcher at the start of an answer; whether it is of any use, `is_error` says.
 
     Args:
-        schema: JSON text.
+        form: a schema as JSON text, or a grammar in Lark's notation that begins with its start.
 
     Raises:
-        ValueError: the text is not a JSON value that can be read.
+        ValueError: the text is neither.
     """
     from llguidance import LLMatcher, LLParserLimits
 
@@ -56,15 +57,18 @@ def begin(vocabulary: "LLTokenizer", schema: str) -> "LLMatcher":
         step_max_items=20_000,
         verbose_errors=False,
     )
-    grammar = LLMatcher.grammar_from_json_schema(schema, overrides=_OPTIONS)
+    if form.startswith(_LARK):
+        grammar = LLMatcher.grammar_from_lark(form)
+    else:
+        grammar = LLMatcher.grammar_from_json_schema(form, overrides=OPTIONS)
     return LLMatcher(vocabulary, grammar, log_level=0, limits=limits)
 
 
-def why_not(schema: str) -> str | None:
-    """Try the schema in a child process; blocks for about a tenth of a second, at worst longer.
+def why_not(form: str) -> str | None:
+    """Try a form in a child process; blocks for about a tenth of a second, at worst longer.
 
     Args:
-        schema: JSON text.
+        form: as in `begin`.
 
     Returns:
         None where it can be followed, else what is wrong with it.
@@ -72,7 +76,7 @@ def why_not(schema: str) -> str | None:
     try:
         child = subprocess.run(
             [sys.executable, "-I", __file__],
-            input=schema.encode(),
+            input=form.encode(),
             capture_output=True,
             timeout=_WALL_SECONDS,
             check=False,
@@ -86,12 +90,12 @@ def why_not(schema: str) -> str | None:
     return child.stdout.decode(errors="replace") or None
 
 
-def _try(schema: str) -> str:
+def _try(form: str) -> str:
     """Compile, then follow one answer a little way, a byte at a time."""
     from llguidance import LLTokenizer
 
     try:
-        matcher = begin(LLTokenizer("byte"), schema)
+        matcher = begin(LLTokenizer("byte"), form)
     except ValueError as error:
         return str(error)
     allowed: list[int] = []

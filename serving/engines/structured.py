@@ -1,6 +1,6 @@
-"""Answers that must be JSON: which tokens may come next, given those already chosen (torch).
+"""Answers of a given form, JSON or calls of tools: which tokens may come next (torch).
 
-A grammar is compiled once per schema and tokenizer; every answer follows it with a matcher of its
+A grammar is compiled once per form and tokenizer; every answer follows it with a matcher of its
 own. llguidance does the parsing and is imported when the first grammar is asked for. Knows nothing
 of models, batches, sampling or HTTP.
 """
@@ -9,23 +9,25 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import torch
 from torch import Tensor
 
 from feedback.errors import Invalid
-from serving.engines import schema_trial
+from serving.engines import schema_trial, tool_frame, vocabulary
+from serving.engines.base import ConstraintKind
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
-Kind = Literal["json_object", "json_schema"]
-
 _FIELD = "response_format"
+_TOOLS = "tools"
+_SUBJECT = {_FIELD: "The schema in response_format", _TOOLS: "The parameters of these tools"}
 _ANY_OBJECT = '{"type": "object"}'
-_MAX_SCHEMA_BYTES = 65_536
+_MAX_BYTES = {_FIELD: 65_536, _TOOLS: 262_144}
 _MAX_REASON_CHARACTERS = 300
 _KEPT = 64
 
@@ -33,8 +35,11 @@ _KEPT = 64
 class Matcher:
     """Follows one answer. Not shared between answers; used by one thread at a time."""
 
-    def __init__(self, state: "LLMatcher", end_tokens: Sequence[int], vocabulary: int) -> None:
+    def __init__(
+        self, state: "LLMatcher", end_tokens: Sequence[int], vocabulary: int, field: str
+    ) -> None:
         self._state = state
+        self._field = field
         self._end_tokens = end_tokens
         self._vocabulary = vocabulary
         self._ended = False
@@ -69,7 +74,7 @@ class Matcher:
             if token < len(allowed):
                 allowed[token] = complete
         if not allowed.any():
-            raise Invalid(_refusal("no token of this model can continue the answer"), param=_FIELD)
+            raise _refusal("no token of this model can continue the answer", self._field)
         logits.masked_fill_(torch.from_numpy(~allowed).to(logits.device), float("-inf"))
 
     def take(self, token: int) -> None:
@@ -80,39 +85,42 @@ class Matcher:
         """
         if token in self._end_tokens:
             if not (self.finished or self._state.is_accepting()):
-                raise Invalid(_refusal(f"token {token} ends it too early"), param=_FIELD)
+                raise _refusal(f"token {token} ends it too early", self._field)
             self._ended = True
         elif self.finished:
-            raise Invalid(_refusal(f"token {token} comes after its end"), param=_FIELD)
+            raise _refusal(f"token {token} comes after its end", self._field)
         else:
             self._state.consume_token(token)
             self._check()
 
     def _check(self) -> None:
         if self._state.is_error():
-            raise Invalid(_refusal(self._state.get_error()), param=_FIELD)
+            raise _refusal(self._state.get_error(), self._field)
 
 
 class Grammar:
-    """A schema that has been tried and compiled for one tokenizer."""
+    """A form that has been tried and compiled for one tokenizer."""
 
-    def __init__(self, vocabulary: "LLTokenizer", schema: str, end_tokens: Sequence[int]) -> None:
+    def __init__(
+        self, vocabulary: "LLTokenizer", form: str, end_tokens: Sequence[int], field: str
+    ) -> None:
         self._vocabulary = vocabulary
-        self._schema = schema
+        self._form = form
         self._end_tokens = end_tokens
+        self._field = field
 
     def matcher(self) -> Matcher:
         """A matcher at the beginning of an answer; from any thread, in about a millisecond.
 
         Raises:
-            Invalid: the schema does not compile; says why.
+            Invalid: the form does not compile; says why.
         """
         # Not a copy of one made before: copies share the lexer's states, of which there is a limit,
         # so that what earlier answers have used up would make a later one fail.
-        state = schema_trial.begin(self._vocabulary, self._schema)
+        state = schema_trial.begin(self._vocabulary, self._form)
         if state.is_error():
-            raise Invalid(_refusal(state.get_error()), param=_FIELD)
-        return Matcher(state, self._end_tokens, self._vocabulary.vocab_size)
+            raise _refusal(state.get_error(), self._field)
+        return Matcher(state, self._end_tokens, self._vocabulary.vocab_size, self._field)
 
 
 class Structures:
@@ -132,24 +140,29 @@ class Structures:
         self._vocabulary: LLTokenizer | None = None
         self._kept: OrderedDict[str, Grammar | Invalid] = OrderedDict()
 
-    def compile(self, kind: Kind, schema: Mapping[str, Any] | None) -> Grammar:
+    def compile(self, kind: ConstraintKind, schema: Mapping[str, Any] | None) -> Grammar:
         """Compile what the answer has to be; from any thread, at once the second time.
 
         The first time it takes a fifth of a second, with a schema beyond reason a few seconds: keep
         it off the event loop.
 
         Args:
-            kind: ``json_object`` allows any object, ``json_schema`` what `schema` says.
-            schema: a JSON schema; read for ``json_schema`` only.
+            kind: ``json_object`` allows any object, ``json_schema`` what `schema` says, and
+                ``tool_calls`` calls as `serving.engines.base` says.
+            schema: a JSON schema, or which calls.
 
         Raises:
-            Invalid: the schema is missing, too large, or cannot be followed; says why.
+            Invalid: the schema is missing, too large, or cannot be followed, or the model's
+                template writes calls in a way that is not known; says why.
         """
-        text = _ANY_OBJECT if kind == "json_object" else _text(schema)
+        if kind == "tool_calls":
+            text, field = self._calls(schema or {}), _TOOLS
+        else:
+            text, field = _ANY_OBJECT if kind == "json_object" else _text(schema), _FIELD
         found = self._find(text)
         if found is None:
             with self._compiling:
-                found = self._find(text) or self._keep(text, self._compile(text))
+                found = self._find(text) or self._keep(text, self._compile(text, field))
         if isinstance(found, Invalid):
             # A new one for each: an exception that is raised again collects its tracebacks.
             raise Invalid(found.message, param=found.param)
@@ -168,14 +181,36 @@ class Structures:
                 self._kept.popitem(last=False)
         return found
 
-    def _compile(self, text: str) -> Grammar | Invalid:
+    @cached_property
+    def _frame(self) -> tool_frame.Frame | None:
+        return tool_frame.learn(self._tokenizer)
+
+    def _calls(self, wanted: Mapping[str, Any]) -> str:
+        if self._frame is None:
+            raise Invalid(
+                f"`{wanted['field']}` cannot be honoured: how this model's chat template writes "
+                "calls is not known. Leave it out, or serve a model that writes them as Qwen and "
+                "Hermes models do.",
+                param=wanted["field"],
+            )
+        try:
+            text = tool_frame.grammar(
+                self._frame, wanted["tools"], must=wanted["must"], many=wanted["many"]
+            )
+        except RecursionError:
+            raise _refusal("they are nested too deeply", _TOOLS) from None
+        except (TypeError, ValueError) as error:
+            raise _refusal(str(error), _TOOLS) from error
+        return _checked(text, _TOOLS)
+
+    def _compile(self, text: str, field: str) -> Grammar | Invalid:
         try:
             if self._vocabulary is None:
-                self._vocabulary = _vocabulary(self._tokenizer, self._end_tokens)
+                self._vocabulary = vocabulary.read(self._tokenizer, self._end_tokens, param=field)
             why = None if text == _ANY_OBJECT else schema_trial.why_not(text)
             if why:
-                return Invalid(_refusal(why), param=_FIELD)
-            grammar = Grammar(self._vocabulary, text, self._end_tokens)
+                return _refusal(why, field)
+            grammar = Grammar(self._vocabulary, text, self._end_tokens, field)
             # What works with bytes may still be too much for this vocabulary.
             grammar.matcher().mask(torch.zeros(self._vocabulary.vocab_size))
         except Invalid as error:
@@ -193,41 +228,27 @@ def _text(schema: Mapping[str, Any] | None) -> str:
         # In the order given, which is the order in which the answer's fields will come.
         text = json.dumps(schema, allow_nan=False)
     except RecursionError:
-        raise Invalid(_refusal("it is nested too deeply"), param=_FIELD) from None
+        raise _refusal("it is nested too deeply", _FIELD) from None
     except (TypeError, ValueError) as error:
-        raise Invalid(_refusal(str(error)), param=_FIELD) from error
-    if len(text) > _MAX_SCHEMA_BYTES:
+        raise _refusal(str(error), _FIELD) from error
+    return _checked(text, _FIELD)
+
+
+def _checked(text: str, field: str) -> str:
+    if len(text) > _MAX_BYTES[field]:
         raise Invalid(
-            f"The schema in response_format has {len(text)} bytes as JSON, more than the "
-            f"{_MAX_SCHEMA_BYTES} allowed. Send a smaller one.",
-            param=_FIELD,
+            f"{_SUBJECT[field]} cannot be followed: {len(text)} bytes as a grammar, more than the "
+            f"{_MAX_BYTES[field]} allowed. Send less.",
+            param=field,
         )
     return text
 
 
-def _vocabulary(tokenizer: Any, end_tokens: Collection[int]) -> "LLTokenizer":
-    from llguidance import LLTokenizer
-    from tokenizers import Tokenizer
-
-    known = set(tokenizer.get_vocab().values())
-    ends = sorted(known.intersection(end_tokens))
-    try:
-        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        # On this copy: the engine's own tokenizer is in use.
-        backend.no_truncation()
-        backend.no_padding()
-        return LLTokenizer(backend.to_str(), eos_token=ends, slices=LLTokenizer.json_slices())
-    except (AttributeError, ValueError) as error:
-        raise Invalid(
-            f"response_format cannot be honoured with this base model's tokenizer: {error}. "
-            "Leave it out, or serve a base model with a byte-level tokenizer and an end token.",
-            param=_FIELD,
-        ) from error
-
-
-def _refusal(reason: str) -> str:
+def _refusal(reason: str, field: str) -> Invalid:
     """The library's reasons can have many lines; one of them says it."""
     lines = [line.strip() for line in reason.splitlines() if line.strip()] or ["unknown"]
     line = next((line for line in lines if line.startswith("error:")), lines[0])
     said = line.removeprefix("error:").strip()[:_MAX_REASON_CHARACTERS].rstrip(".")
-    return f"The schema in response_format cannot be followed: {said}. Send a simpler one."
+    return Invalid(
+        f"{_SUBJECT[field]} cannot be followed: {said}. Send something simpler.", param=field
+    )

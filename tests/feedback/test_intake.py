@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, func, select
 
 from feedback import intake, votes
@@ -200,6 +201,21 @@ def test_refuses_text_that_cannot_be_kept_before_it_is_queued(taking: Intake) ->
 def test_a_signal_may_be_about_a_whole_conversation(store: Store) -> None:
     told = builders.told(conversation_id="conv_1", signal="return")
     assert builders.feedback_of(store, builders.tell(store, told)[0]).exchange_id is None
+
+
+def test_what_the_database_says_of_an_entry_is_not_told_to_its_sender(
+    store: Store, taking: Intake, caplog: pytest.LogCaptureFixture
+) -> None:
+    twice = builders.exchange()
+    taking.record(twice).result(WAIT_SECONDS)
+    with pytest.raises(Unavailable) as refused:
+        taking.record(builders.exchange(id=twice.id)).result(WAIT_SECONDS)
+    assert refused.value.message.startswith("This could not be stored; Heed's log says more.")
+    for detail in ("UNIQUE", "constraint", "exchange", twice.id, "sqlite", "psycopg", "sqlalche"):
+        assert detail not in refused.value.message
+    (line,) = [each for each in caplog.records if each.name == "heed.intake"]
+    assert line.exc_info is not None
+    assert isinstance(line.exc_info[1], IntegrityError)
 
 
 def test_one_faulty_entry_does_not_take_its_neighbours_along(store: Store) -> None:

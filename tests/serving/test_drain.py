@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -114,6 +115,27 @@ def test_with_nothing_in_flight_it_ends_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - told_at < 1.5
 
 
+def test_what_the_end_itself_answers_carries_the_requests_id(tmp_path: Path) -> None:
+    with heed_up(tmp_path, delay_seconds=0.02, drain_seconds=0.3) as up:
+        cut = up.ask(200, request_id="ticket-1")
+        kept = up.ask(200)
+        time.sleep(0.2)
+        up.tell()
+        time.sleep(0.1)
+        refused = up.ask(1, request_id="ticket-2")
+        unnamed = up.ask(1)
+        for door, wanted in (
+            (refused, "ticket-2"),
+            (unnamed, "req_[^ ]+"),
+            (cut, "ticket-1"),
+            (kept, "req_[^ ]+"),
+        ):
+            head = the_rest(door).partition(b"\r\n\r\n")[0].decode()
+            assert head.startswith("HTTP/1.1 503")
+            assert re.search(rf"(?im)^x-request-id: {wanted}\r?$", head), head
+        assert up.exit_code() == 0
+
+
 async def endless(scope: Scope, receive: Receive, send: Send) -> None:
     """An application whose every answer is a stream of events that does not end."""
     headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
@@ -134,7 +156,7 @@ def call(drain: Drain, **scope: str) -> "tuple[asyncio.Task[None], list[Message]
         await asyncio.Event().wait()
         raise AssertionError
 
-    given = {"type": "http", "method": "GET", "path": "/", **scope}
+    given = {"type": "http", "method": "GET", "path": "/", "headers": [], **scope}
     return asyncio.ensure_future(drain(given, receive, send)), sent
 
 

@@ -4,10 +4,12 @@ import logging
 import shutil
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from sqlmodel import select
 
+from feedback.errors import Invalid
 from serving.engines.base import Chunk, GenerationRequest
 from serving.engines.echo import EchoEngine
 from serving.models import ReplicaState
@@ -60,6 +62,36 @@ def test_what_cannot_be_served_is_said_and_the_old_version_goes_on(
     assert own.promote(third).status_code == 200
     assert own.http.get("/readyz").json()["swap_error"] is None
     assert own.chat().headers["x-heed-adapter"] == third
+
+
+def test_what_anybody_may_read_of_the_trouble_names_no_path(
+    own: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(own.store.settings.data_dir)
+    name = own.publish()
+    own.damage(name)
+    with caplog.at_level(logging.ERROR, "heed.swap"):
+        deploy(own, name)
+        wait_until(lambda: folder in caplog.text)
+    said = own.http.get("/readyz").json()["swap_error"]
+    assert "differs from its digest" in said
+    assert "/" not in said
+    with own.store.session() as session:
+        (state,) = session.exec(select(ReplicaState)).all()
+    assert folder in (state.error or "")
+
+    async def broken(adapter_id: str, folder: Path) -> None:
+        raise Invalid(f"[Errno 13] Permission denied: '{folder}'. Look at it.")
+
+    other = own.publish()
+    monkeypatch.setattr(own.parts.engine.inner, "load", broken)  # type: ignore[attr-defined]
+    monkeypatch.setattr("serving.swap.RETRY_SECONDS", 0.05)
+    deploy(own, other)
+    wait_until(lambda: other in own.http.get("/readyz").json()["swap_error"])
+    said = own.http.get("/readyz").json()["swap_error"]
+    assert said == f"Generation 2 ({other}) is not served here: it cannot be loaded. This " + (
+        "replica's log says more."
+    )
 
 
 def test_trouble_is_not_looked_into_at_every_poll(

@@ -121,6 +121,18 @@ def test_an_answer_is_a_span_below_its_callers(
 
 
 @on_sqlite
+def test_a_bare_text_that_is_continued_is_no_chat(
+    settings: FeedbackSettings, collector: Collector
+) -> None:
+    with running(settings, traces="otlp") as served:
+        sent = {"model": "heed", "prompt": "one two", "n": 2}
+        assert served.http.post("/v1/completions", json=sent).status_code == 200
+    assert [span.name for span in collector.spans] == ["text_completion base"] * 2
+    for span in collector.spans:
+        assert plain(span.attributes)["gen_ai.operation.name"] == "text_completion"
+
+
+@on_sqlite
 def test_without_a_usable_parent_an_answer_begins_its_own_trace(
     settings: FeedbackSettings, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,14 +158,15 @@ def _run(folder: Path, settings: Mapping[str, str], delay_seconds: float) -> Non
     cli.main()
 
 
-def asking(words: int, **fields: Any) -> bytes:
+def asking(words: int, *, request_id: str | None = None, **fields: Any) -> bytes:
     """The bytes of a chat request whose echo has so many words."""
+    named = f"X-Request-Id: {request_id}\r\n" if request_id else ""
     said = " ".join(["word"] * words)
     body = json.dumps({"model": "heed", "messages": [{"role": "user", "content": said}], **fields})
     return (
         b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-        % (len(body), body.encode())
+        b"Content-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s"
+        % (named.encode(), len(body), body.encode())
     )
 
 

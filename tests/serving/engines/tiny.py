@@ -5,7 +5,7 @@ Random weights know nothing, and that is enough: what an engine must keep is who
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,16 @@ TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+CALLING_TEMPLATE = (
+    "{% if tools %}<|system|>{% for tool in tools %}{{ tool['function'] | tojson }}{% endfor %}"
+    "<|end|>{% endif %}{% for message in messages %}"
+    "<|{{ 'user' if message['role'] == 'tool' else message['role'] }}|>{{ message['content'] }}"
+    "{% for call in message['tool_calls'] or [] %}{{ '\n' }}<tool_call>\n"
+    '{"name": "{{ call["function"]["name"] }}", "arguments": '
+    "{{ call['function']['arguments'] | tojson }}}\n</tool_call>{% endfor %}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+"""Calls as Hermes and Qwen models write them."""
 _SENTENCES = [
     "The shop opens at nine and closes at six.",
     "Parcels arrive within three days; returns are free for a month.",
@@ -41,10 +51,13 @@ def build_base(
     layers: int = 2,
     context_tokens: int = CONTEXT_TOKENS,
     words: int | None = None,
+    template: str = TEMPLATE,
+    added: Sequence[str] = (),
 ) -> Path:
     """Write a random Llama with grouped keys, its tokenizer and chat template.
 
     Args:
+        added: more tokens, of which a text shows everything.
         words: rows of the embedding; by default as many as the tokenizer has tokens.
     """
     tokenizer = Tokenizer(models.BPE())
@@ -59,7 +72,8 @@ def build_base(
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|pad|>"
     )
-    wrapped.chat_template = TEMPLATE
+    wrapped.chat_template = template
+    wrapped.add_tokens(list(added))
     wrapped.save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(
