@@ -5,6 +5,7 @@ driver opens no transaction for a SELECT, so read-then-write loses updates betwe
 here every writing session begins with ``BEGIN IMMEDIATE``.
 """
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from sqlmodel import Session, text
 
 from feedback.errors import Invalid, Unavailable
 from feedback.settings import FeedbackSettings
+
+log = logging.getLogger("heed.store")
 
 SQLITE_MINIMUM = (3, 51, 3)
 """Older SQLites can corrupt a WAL database that several processes write
@@ -105,7 +108,7 @@ class Store:
             except (SQLAlchemyError, sqlite3.Error, pysqlite3.Error) as error:
                 if _is_outage(error):
                     raise Unavailable(
-                        f"The database did not take this ({_first_line(error)}). Nothing was "
+                        f"The database did not take this ({self._reason(error)}). Nothing was "
                         "changed; try again, and look at disk space and the database's log."
                     ) from error
                 raise
@@ -128,6 +131,14 @@ class Store:
             self._closed = True
             self._changed.wait_for(lambda: not self._open_sessions, CLOSE_SECONDS)
         self.engine.dispose()
+
+    def _reason(self, error: Exception) -> str:
+        """What may be told to anybody: a server's own words name hosts and users."""
+        cause = getattr(error, "orig", None) or error
+        if self.is_sqlite:
+            return str(cause).splitlines()[0]
+        log.warning("the database failed: %s", cause)
+        return type(cause).__name__
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -161,7 +172,3 @@ def _begin(connection: Connection) -> None:
 
 def _is_outage(error: Exception) -> bool:
     return type(error).__name__ in ("OperationalError", "InterfaceError", "DiskIOError")
-
-
-def _first_line(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]

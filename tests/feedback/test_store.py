@@ -155,3 +155,12 @@ def refuses(store: Store) -> bool:
             return False
     except Unavailable:
         return True
+
+
+def test_an_outage_is_told_without_the_names_of_host_and_user() -> None:
+    store = Store(FeedbackSettings(database_url="postgresql+psycopg://someone@127.0.0.1:1/nowhere"))
+    with pytest.raises(Unavailable) as told, store.session() as session:
+        store.now_seconds(session)
+    for secret in ("someone", "127.0.0.1", "nowhere"):
+        assert secret not in told.value.message
+    assert "(OperationalError)" in told.value.message
