@@ -29,14 +29,15 @@ TARGET_SECONDS = 8.0
 IMPORTS = {
     "importing the server, no torch": "serving.commands.server",
     "importing torch": "torch",
-    "importing transformers": "serving.engines.decoder",
+    "importing transformers": "serving.engines.opening",
     "importing transformers' tokenizers": "transformers.models.auto.tokenization_auto",
 }
 STEPS = {
     "migrating the database": ("serving.schema", "upgrade"),
     "hashing the base model": ("trainer.base_folder", "base_hash"),
     "loading the tokenizer": ("transformers", "AutoTokenizer.from_pretrained"),
-    "loading the model": ("serving.engines.decoder", "Decoder.__init__"),
+    "loading the model": ("serving.engines.opening", "_load"),
+    "checking the own loop": ("serving.engines.opening", "disagreement"),
     "warming up": ("serving.engines.local", "LocalEngine._warm_up"),
     "verifying, loading, probing the live adapter": ("serving.swap", "Swap.sync"),
 }

@@ -17,6 +17,9 @@ FinishReason = Literal["stop", "length", "cancelled"]
 ConstraintKind = Literal["json_object", "json_schema", "tool_calls"]
 """What an answer can have to be: any object, what a schema says, or calls of tools."""
 
+Batching = Literal["continuous", "static"]
+"""Whether a request joins the answers in flight at once, or waits until they have ended."""
+
 Feature = Literal["penalties", "logprobs", "structured", "tools", "text"]
 """What not every engine can do; one that can says so in an attribute `features`."""
 
@@ -146,12 +149,18 @@ class Chunk:
 
 @dataclass(frozen=True)
 class EngineHealth:
-    """Whether the engine can answer, and what it holds; `detail` is for a person to read."""
+    """Whether the engine can answer, and what it holds.
+
+    Attributes:
+        detail: for a person to read.
+        batching: how answers share the model; None where it is not the engine's own doing.
+    """
 
     ready: bool
     detail: str
     running: int = 0
     waiting: int = 0
+    batching: Batching | None = None
 
 
 async def close(answer: AsyncIterator[Any]) -> None:

@@ -1,53 +1,46 @@
 """The model and the rows it is answering: join, step, leave (torch).
 
-A decode loop of our own instead of ``generate``: rows join and leave between steps, so a short
-answer never waits for a long one. Knows nothing of threads, text or who is asking.
+What every way of batching has in common: a base model, its adapters, and rows whose newest tokens
+change from step to step. Knows nothing of threads, text or who is asking.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
-from transformers import AutoModelForCausalLM, DynamicCache
-from transformers.utils import logging
 
 from feedback.errors import Invalid
 from serving.engines.answer import Row
-from serving.engines.base import BASE
+from serving.engines.base import BASE, Batching
 from serving.engines.routed_lora import Adapter, AdapterBank
-from serving.engines.sampling import choose
-from serving.engines.slots import Slots
-
-_ATTENTION = {"full_attention", "sliding_attention"}
 
 
-class Decoder:
+class Decoder(ABC):
     """A base model with its adapters, and the rows in flight. One thread owns it.
 
     Args:
-        folder: safetensors weights and config of the base model.
-        threads: CPU threads to compute with, for the whole process.
-        dtype: name of a torch dtype.
+        model: a causal language model of transformers, in place and in evaluation mode.
 
-    Raises:
-        Invalid: the folder holds no model that can be served; says why.
+    Attributes:
+        batching: whether rows join while others are in flight.
+        reason: why rows do not, where they do not.
+        rows: those in flight.
     """
 
-    def __init__(self, folder: Path, *, threads: int, dtype: str) -> None:
-        torch.set_num_threads(threads)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model: Any = _load(folder, dtype).to(self._device).eval()
-        self._slots = Slots()
-        self.bank = AdapterBank(self._model)
-        self.rows: list[Row] = []
+    batching: ClassVar[Batching]
+    prefill_tokens: ClassVar[int | None] = None
+    """Prompts that one `join` computes at most, padding included; None is any number."""
 
-    @property
-    def end_tokens(self) -> frozenset[int]:
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._device = next(model.parameters()).device
+        end = model.generation_config.eos_token_id
+        self.end_tokens = frozenset([end] if isinstance(end, int) else end or [])
         """Tokens that end an answer, as the model's own generation config names them."""
-        end = self._model.generation_config.eos_token_id
-        return frozenset([end] if isinstance(end, int) else end or [])
+        self.bank = AdapterBank(model)
+        self.rows: list[Row] = []
+        self.reason: str | None = None
 
     @property
     def context_tokens(self) -> int | None:
@@ -55,51 +48,31 @@ class Decoder:
         limit = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         return limit if isinstance(limit, int) else None
 
-    @torch.inference_mode()
+    @abstractmethod
+    def takes(self, row: Row, beside: Sequence[Row]) -> bool:
+        """Whether a row may join now, in one `join` with those beside it."""
+
+    @abstractmethod
     def join(self, rows: Sequence[Row]) -> None:
         """Compute the prompts of new rows together and choose each one's first token.
 
         An exception leaves the rows already in flight as they were.
         """
-        lengths = [len(row.prompt) for row in rows]
-        longest = max(lengths)
-        ids = [[0] * (longest - len(row.prompt)) + list(row.prompt) for row in rows]
-        padding = torch.tensor([[longest - length] for length in lengths])
-        positions = torch.arange(longest)[None] - padding
-        mask = positions >= 0 if min(lengths) < longest else None
-        prefilled = DynamicCache()
-        tokens = self._forward(rows, torch.tensor(ids), positions.clamp(min=0), mask, prefilled)
-        self._slots.join(prefilled, lengths)
-        self.rows.extend(rows)
-        _take(rows, tokens)
 
-    @torch.inference_mode()
+    @abstractmethod
     def step(self) -> None:
         """Choose the next token of every row.
 
         After an exception the rows in flight cannot go on; `clear` them.
         """
-        self._slots.open_column()
-        ids = torch.tensor([[row.token] for row in self.rows])
-        positions = torch.tensor([[length] for length in self._slots.lengths])
-        mask = self._slots.padding_mask()
-        tokens = self._forward(self.rows, ids, positions, mask, self._slots.cache)
-        self._slots.close_column()
-        _take(self.rows, tokens)
 
-    @torch.inference_mode()
+    @abstractmethod
     def leave(self, rows: Iterable[Row]) -> None:
         """Free the places of rows that have ended."""
-        for row in rows:
-            slot = self.rows.index(row)
-            self._slots.leave(slot)
-            last = self.rows.pop()
-            if last is not row:
-                self.rows[slot] = last
 
+    @abstractmethod
     def clear(self) -> None:
-        """Drop all rows and what is cached for them."""
-        self.rows, self._slots = [], Slots()
+        """Drop all rows and what is kept for them."""
 
     @torch.inference_mode()
     def adopt(self, adapter_id: str, adapter: Adapter) -> None:
@@ -121,52 +94,8 @@ class Decoder:
             self.bank.remove(adapter_id)
             raise Invalid(f"Adapter {adapter_id} does not work on this base model: {why}.")
 
-    def _forward(
-        self,
-        rows: Sequence[Row],
-        ids: Tensor,
-        positions: Tensor,
-        mask: Tensor | None,
-        cache: object,
-    ) -> list[int | None]:
-        self.bank.route([row.adapter for row in rows])
-        logits = self._model(
-            input_ids=ids.to(self._device),
-            position_ids=positions.to(self._device),
-            attention_mask=None if mask is None else mask.to(self._device),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-        return choose(logits, rows)
 
-
-def _load(folder: Path, dtype: str) -> Any:
-    logging.disable_progress_bar()
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=getattr(torch, dtype),
-            attn_implementation="sdpa",
-            local_files_only=True,
-            use_safetensors=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise Invalid(
-            f"The base model in {folder} cannot be loaded: {error} Point base_model at a folder "
-            "with config.json and safetensors weights of a causal language model.",
-            param="base_model",
-        ) from error
-    layers = set(getattr(model.config.get_text_config(), "layer_types", None) or _ATTENTION)
-    if layers - _ATTENTION:
-        raise Invalid(
-            f"The base model in {folder} has layers of kind {', '.join(sorted(layers - _ATTENTION))}; "
-            "the local engine serves attention only. Serve it with the vllm engine.",
-            param="base_model",
-        )
-    return model
-
-
-def _take(rows: Sequence[Row], tokens: Sequence[int | None]) -> None:
+def take(rows: Sequence[Row], tokens: Sequence[int | None]) -> None:
+    """Give each row the token that was chosen for it."""
     for row, token in zip(rows, tokens, strict=True):
         row.token = token

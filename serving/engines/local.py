@@ -1,6 +1,6 @@
 """The engine that computes in this process, many people's answers together (torch, once started).
 
-A thread of its own decodes (`worker`, `decoder`); this is its face towards asyncio, with the chat
+A thread of its own decodes (`worker`, `opening`); this is its face towards asyncio, with the chat
 template and the limits. Knows nothing of HTTP, of the database or of which adapter is live.
 """
 
@@ -17,6 +17,7 @@ from serving.engines import chat_template, limits
 from serving.engines.answer import Answer
 from serving.engines.base import (
     BASE,
+    Batching,
     ChatMessage,
     Chunk,
     Constraint,
@@ -26,6 +27,7 @@ from serving.engines.base import (
     Prompt,
     Sampling,
 )
+from serving.engines.reading import Reading
 from serving.engines.text_stream import TextStream
 from serving.engines.token_bytes import TokenBytes
 from serving.engines.worker import Worker
@@ -49,6 +51,7 @@ class LocalEngine:
         max_batch: answers in flight at once; more wait.
         dtype: name of the torch dtype of weights and cache.
         max_batch_tokens: bounds the memory for keys and values; see `Worker`.
+        batching: ``continuous`` falls back to ``static`` by itself; see `opening`.
     """
 
     def __init__(
@@ -59,10 +62,13 @@ class LocalEngine:
         max_batch: int = 32,
         dtype: str = "float32",
         max_batch_tokens: int = 65_536,
+        batching: Batching = "continuous",
     ) -> None:
         self._base_model = base_model
         self._threads = threads
         self._dtype = dtype
+        self._wanted = batching
+        self._batching: Batching | None = None
         self._limits = {"max_batch": max_batch, "max_batch_tokens": max_batch_tokens}
         self._worker: Worker | None = None
         self._detail = "not started"
@@ -124,16 +130,18 @@ class LocalEngine:
 
             self._structures = Structures(self._tokenizer, self._end_tokens)
             await self._warm_up(folder)
+            self._batching = decoder.batching
         except BaseException as error:
             await self.stop()
             self._detail = error.message if isinstance(error, HeedError) else "failed to start"
             raise
-        self._detail = "ready"
+        why = decoder.reason
+        self._detail = "ready" if why is None else f"ready; static batches, since {why}"
 
     async def stop(self) -> None:
         """Let go of everything; requests in flight end with `Unavailable`."""
         worker, self._worker = self._worker, None
-        self._detail = "stopped"
+        self._detail, self._batching = "stopped", None
         if worker is not None:
             worker.stop()
             await asyncio.to_thread(worker.join)
@@ -204,7 +212,7 @@ class LocalEngine:
             token_bytes=self._token_bytes,
         )
         worker.submit(answer)
-        return _read(worker, answer)
+        return Reading(answer.queue, partial(worker.cancel, answer))
 
     async def load(self, adapter_id: str, folder: Path) -> None:
         """Make an adapter available beside those already there; a second call is a no-op.
@@ -237,15 +245,15 @@ class LocalEngine:
     def health(self) -> EngineHealth:
         """A look from outside the worker; cheap, never blocks."""
         worker = self._worker
-        if worker is None or self._detail != "ready":
+        if worker is None or self._batching is None:
             return EngineHealth(False, self._detail)
         if not worker.alive:
             return EngineHealth(False, "the worker has died; restart the server")
-        return EngineHealth(True, self._detail, worker.running, worker.waiting)
+        return EngineHealth(True, self._detail, worker.running, worker.waiting, self._batching)
 
     def _build(self, folder: Path) -> "Decoder":
         """Everything slow about starting, on the worker's thread."""
-        from serving.engines.decoder import Decoder
+        from serving.engines.opening import open_decoder
 
         self._base_hash = base_folder.base_hash(folder)
         self._tokenizer = chat_template.load_tokenizer(folder)
@@ -256,7 +264,7 @@ class LocalEngine:
         end = self._tokenizer.eos_token_id
         self._end_tokens = frozenset() if end is None else frozenset([end])
         threads = base_folder.threads(self._threads)
-        return Decoder(folder, threads=threads, dtype=self._dtype)
+        return open_decoder(folder, threads=threads, dtype=self._dtype, batching=self._wanted)
 
     async def _warm_up(self, folder: Path) -> None:
         try:
@@ -284,16 +292,3 @@ class LocalEngine:
             list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
-
-
-async def _read(worker: Worker, answer: Answer) -> AsyncIterator[Chunk]:
-    try:
-        while True:
-            item = await answer.queue.get()
-            if isinstance(item, HeedError):
-                raise item
-            yield item
-            if item.finish_reason:
-                return
-    finally:
-        worker.cancel(answer)

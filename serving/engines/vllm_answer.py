@@ -14,6 +14,7 @@ from uuid import uuid4
 from feedback.errors import HeedError, Invalid, Unavailable
 from serving.engines import limits
 from serving.engines.base import Chunk, GenerationRequest
+from serving.engines.reading import Reading
 from serving.engines.vllm_client import Lost
 from serving.engines.vllm_link import VllmLink
 
@@ -82,20 +83,17 @@ async def send(link: VllmLink, answer: VllmAnswer) -> None:
         await _relay(link, answer)
 
 
-async def read(answer: VllmAnswer, task: "asyncio.Task[None]") -> AsyncIterator[Chunk]:
-    """Yield the pieces that `task` hands over; closing this early ends the task."""
-    try:
-        while True:
-            item = await answer.queue.get()
-            if isinstance(item, HeedError):
-                raise item
-            yield item
-            if item.finish_reason:
-                return
-    finally:
-        # The task closes the connection, for an await here would be cancelled with its reader.
-        if not answer.finished:
-            task.cancel()
+def read(answer: VllmAnswer, task: "asyncio.Task[None]") -> AsyncIterator[Chunk]:
+    """Yield the pieces that `task` hands over; leaving this early ends the task."""
+    loop = task.get_loop()
+
+    def leave() -> None:
+        # The task closes the connection, for an await here would be cancelled with its reader. By
+        # way of the loop: what is forgotten is collected on any thread.
+        if not answer.finished and not loop.is_closed():
+            loop.call_soon_threadsafe(task.cancel)
+
+    return Reading(answer.queue, leave)
 
 
 async def _relay(link: VllmLink, answer: VllmAnswer) -> None:

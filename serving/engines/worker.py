@@ -1,7 +1,7 @@
 """The thread that computes: takes what waits, steps what runs, hands out what is new.
 
-Nothing waits for a batch to fill or to end. Knows nothing of HTTP, of chat templates or (until it
-runs) of torch.
+Nothing waits for a batch to fill, nor to end unless the decoder takes nobody meanwhile. Knows
+nothing of HTTP, of chat templates or (until it runs) of torch.
 """
 
 import logging
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from serving.engines.decoder import Decoder
 
 _log = logging.getLogger(__name__)
-
-_PREFILL_TOKENS = 2048
-"""Prompts computed between two steps, padding included: more would stall the answers in flight."""
 
 _STOPPED = "The engine has stopped. Ask again in a moment."
 
@@ -152,7 +149,10 @@ class Worker(threading.Thread):
                     decoder.clear()
                     self._fail(self._running, error)
         finally:
-            self._close()
+            try:
+                decoder.clear()
+            finally:
+                self._close()
 
     def _turn(self, decoder: "Decoder") -> None:
         """One round: changes of adapters, newcomers, one step for all."""
@@ -164,7 +164,7 @@ class Worker(threading.Thread):
         for load in loads:
             self._adopt(decoder, *load)
         self._end(decoder, [answer for answer in self._running if answer.cancelled])
-        newcomers = self._admit()
+        newcomers = self._admit(decoder)
         if newcomers:
             try:
                 decoder.join(newcomers)
@@ -206,9 +206,10 @@ class Worker(threading.Thread):
         for future in [*unloads, done]:
             _settle(future)
 
-    def _admit(self) -> list[Answer]:
+    def _admit(self, decoder: "Decoder") -> list[Answer]:
         """Take from the queue, in order, what fits beside the rows in flight."""
         newcomers: list[Answer] = []
+        most = decoder.prefill_tokens
         widest = max((answer.expected_tokens for answer in self._running), default=0)
         longest = 0
         with self._wake:
@@ -217,12 +218,14 @@ class Worker(threading.Thread):
                 if first.cancelled:
                     self._users[self._waiting.popleft().adapter] -= 1
                     continue
+                if not decoder.takes(first, newcomers):
+                    break
                 widest = max(widest, first.expected_tokens)
                 longest = max(longest, len(first.prompt))
                 rows = len(self._running) + len(newcomers) + 1
                 if rows > 1 and rows * widest > self._max_batch_tokens:
                     break
-                if newcomers and (len(newcomers) + 1) * longest > _PREFILL_TOKENS:
+                if newcomers and most is not None and (len(newcomers) + 1) * longest > most:
                     break
                 newcomers.append(self._waiting.popleft())
         return newcomers

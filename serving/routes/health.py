@@ -26,6 +26,7 @@ def ready(parts: Parts) -> Response:
     content: dict[str, Any] = {
         "ready": engine.ready,
         "engine": engine.detail,
+        "batching": engine.batching,
         "running": engine.running,
         "waiting": engine.waiting,
         "live": route.live,

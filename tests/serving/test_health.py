@@ -9,6 +9,7 @@ import pytest
 from feedback.errors import Unavailable
 from feedback.settings import FeedbackSettings
 from serving.context import Heed
+from serving.engines.base import EngineHealth
 from serving.routes import docs
 from tests.serving.conftest import Server, fault, running
 from tests.serving.test_roles import NEEDED
@@ -49,6 +50,17 @@ def test_is_not_ready_where_the_engine_has_stopped(own: Server) -> None:
         assert fault(answer)["code"] == "unavailable"
     assert own.parts.in_flight == 0
     own.parts.engine.inner._started = True  # type: ignore[attr-defined]
+
+
+def test_says_how_answers_share_the_model(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert own.http.get("/readyz").json()["batching"] is None  # an echo shares nothing
+    found = EngineHealth(
+        True, "ready; static batches, since they were asked for", batching="static"
+    )
+    monkeypatch.setattr(own.parts.engine.inner, "health", lambda: found)  # type: ignore[attr-defined]
+    ready = own.http.get("/readyz")
+    assert ready.status_code == 200
+    assert (ready.json()["batching"], ready.json()["engine"]) == ("static", found.detail)
 
 
 @pytest.mark.parametrize(
