@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from feedback.errors import HeedError, Invalid, Unavailable
 from serving.engines import chat_template, limits
@@ -21,6 +21,7 @@ from serving.engines.base import (
     ChatMessage,
     Chunk,
     Constraint,
+    ConstraintKind,
     EngineHealth,
     Feature,
     GenerationRequest,
@@ -174,9 +175,7 @@ class LocalEngine:
             raise Invalid("`prompt` is empty; there is nothing to continue.", param="prompt")
         return self._checked(token_ids, param="prompt")
 
-    def constraint(
-        self, kind: Literal["json_object", "json_schema"], schema: dict[str, Any] | None
-    ) -> Constraint:
+    def constraint(self, kind: ConstraintKind, schema: dict[str, Any] | None) -> Constraint:
         """What one answer has to follow; compiling may take a while the first time.
 
         Raises:
