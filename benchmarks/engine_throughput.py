@@ -20,7 +20,7 @@ import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,7 @@ async def in_process(
         for ours, theirs in zip(chosen[way], chosen[f"generate {way.split()[1]}"], strict=False)
     ]
     return {
-        **_summary(rates, RATIOS),
+        **models.summary(rates, RATIOS),
         "answers_equal_to_generate": f"{sum(compared)} of {len(compared)}",
     }
 
@@ -196,9 +196,6 @@ async def against_serve(
     """Heed with its adapter live, beside ``transformers serve``, all over HTTP."""
     data = scratch / "served"
     server_process.data_folder(base, data, adapters[:1])
-    said = models.sayings(asked.chats)
-    whole: int = asked.chats * asked.tokens
-    rates: list[dict[str, float]] = []
     with contextlib.ExitStack() as running:
         batching = ("--continuous-batching",)
         urls = {
@@ -210,38 +207,14 @@ async def against_serve(
                 server_process.transformers_serve(base, asked.threads)
             ),
         }
-
-        async def once(way: str) -> float:
-            model = "heed" if way == "heed" else str(base.folder)
-            async with server_process.client(urls[way]) as http:
-                seconds, heard = await server_process.together(http, said, asked.tokens, model)
-            finished = {each.events[-1]["choices"][0]["finish_reason"] for each in heard}
-            if finished != {"length"}:
-                raise RuntimeError(f"{way} ended answers early: {finished}")
-            return whole / seconds
-
-        for way in urls:  # warm: the first batch builds what the later ones use
-            await once(way)
-        for repeat in range(asked.repeat):
-            rates.append({})
-            for way in models.shuffled(list(urls), repeat):
-                rates[-1][way] = await once(way)
-    return _summary(rates, SERVED)
-
-
-def _summary(
-    rates: Sequence[dict[str, float]],
-    ratios: Mapping[str, tuple[str, str, float | None, float | None]],
-) -> dict[str, Any]:
-    return {
-        "tokens_per_second": {
-            way: models.median([each[way] for each in rates]) for way in sorted(rates[0])
-        },
-        "ratio": {
-            name: models.median([each[over] / each[under] for each in rates])
-            for name, (over, under, _, _) in ratios.items()
-        },
-    }
+        names = {"heed": "heed"}
+        rates, _ = await server_process.alternate(
+            {way: (url, names.get(way, str(base.folder))) for way, url in urls.items()},
+            lambda _: models.sayings(asked.chats),
+            tokens=asked.tokens,
+            repeat=asked.repeat,
+        )
+    return models.summary(rates, SERVED)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import random
 import shutil
 import statistics
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,9 +97,27 @@ def build_adapters(base: Base, scratch: Path, count: int) -> list[Path]:
     return folders
 
 
-def sayings(count: int) -> list[str]:
+def sayings(count: int, *, first: int = 0) -> list[str]:
     """What people say: distinct, of three lengths."""
-    return [f"Tell me about number {n}, please. " * (1 + n % 3) for n in range(count)]
+    numbers = range(first, first + count)
+    return [f"Tell me about number {n}, please. " * (1 + n % 3) for n in numbers]
+
+
+Ratios = Mapping[str, tuple[str, str, float | None, float | None]]
+"""Name → numerator, denominator, and two targets or none."""
+
+
+def summary(rates: Sequence[dict[str, float]], ratios: Ratios) -> dict[str, Any]:
+    """The speed of every way, and the ratios, which are taken within a repeat."""
+    return {
+        "tokens_per_second": {
+            way: median([each[way] for each in rates]) for way in sorted(rates[0])
+        },
+        "ratio": {
+            name: median([each[over] / each[under] for each in rates])
+            for name, (over, under, _, _) in ratios.items()
+        },
+    }
 
 
 def median(values: Sequence[float]) -> dict[str, float]:

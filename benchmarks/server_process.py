@@ -12,13 +12,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from benchmarks import models
 from benchmarks.models import Base
 from feedback.ids import new_id
 from feedback.settings import FeedbackSettings
@@ -27,6 +28,7 @@ from serving import schema
 from trainer import base_folder, registry
 
 READY_SECONDS = 180.0
+VLLM_READY_SECONDS = 600.0
 HEED = [sys.executable, "-P", "-c", "from serving.cli import main; main()"]
 TRANSFORMERS = [sys.executable, "-P", "-m", "transformers.cli.transformers"]
 
@@ -46,6 +48,13 @@ class Heard:
     def first_seconds(self) -> float:
         """Until the first text was there."""
         return (self.pieces[0] if self.pieces else self.ended) - self.begun
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why it ended."""
+        choices = [choice for each in self.events for choice in each["choices"]]
+        reasons = [choice.get("finish_reason") for choice in choices]  # not in every server's
+        return next(filter(None, reversed(reasons)), None)
 
     @property
     def label(self) -> str:
@@ -121,9 +130,37 @@ def transformers_serve(base: Base, threads: int, *options: str) -> Iterator[str]
         yield url
 
 
-def wait(url: str, process: "subprocess.Popen[bytes]") -> None:
+@contextlib.contextmanager
+def vllm(
+    base: Base, folder: Path, *, adapter: Path, threads: int, python: Path, chats: int
+) -> Iterator[str]:
+    """vLLM on the CPU, eager, with an adapter under the name ``adapter``; gives its URL."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        # Unbound: pinned to cores of its own it would not share them as the other side does.
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": str(threads),
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    environment.pop("PYTHONPATH", None)  # another Python with other packages
+    command = [str(python), "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", str(base.folder), "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--dtype", "float32", "--enforce-eager", "--max-num-seqs", str(chats)]
+    command += ["--enable-lora", "--max-loras", "1", "--max-lora-rank", str(models.RANK)]
+    command += ["--lora-modules", f"adapter={adapter}"]
+    folder.mkdir()
+    with _process(command, environment, folder) as up:
+        url = f"http://127.0.0.1:{port}"
+        wait(f"{url}/health", up, VLLM_READY_SECONDS)
+        yield url
+
+
+def wait(url: str, process: "subprocess.Popen[bytes]", seconds: float = READY_SECONDS) -> None:
     """Look until it answers 200; a process that ends before that is an error with its last words."""
-    until = time.monotonic() + READY_SECONDS
+    until = time.monotonic() + seconds
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(url, timeout=5).status_code == 200:
@@ -146,10 +183,11 @@ def client(url: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=url, timeout=600, limits=limits)
 
 
-async def chat(http: httpx.AsyncClient, said: str, tokens: int, model: str) -> Heard:
+async def chat(http: httpx.AsyncClient, said: str, tokens: int, model: str, **asked: Any) -> Heard:
     """Stream one answer; what is in its events is read after its end."""
     message = {"role": "user", "content": said}
     body = {"model": model, "stream": True, "max_tokens": tokens, "messages": [message]}
+    body |= asked
     heard, lines = Heard(time.perf_counter()), []
     async with http.stream("POST", "/v1/chat/completions", json=body) as answer:
         async for line in answer.aiter_lines():
@@ -173,12 +211,53 @@ async def chat(http: httpx.AsyncClient, said: str, tokens: int, model: str) -> H
 
 
 async def together(
-    http: httpx.AsyncClient, said: Sequence[str], tokens: int, model: str
+    http: httpx.AsyncClient, said: Sequence[str], tokens: int, model: str, **asked: Any
 ) -> tuple[float, list[Heard]]:
     """All chats at once; returns the seconds until the last has ended."""
     begun = time.perf_counter()
-    heard = await asyncio.gather(*(chat(http, each, tokens, model) for each in said))
+    heard = await asyncio.gather(*(chat(http, each, tokens, model, **asked) for each in said))
     return time.perf_counter() - begun, heard
+
+
+async def alternate(
+    ways: Mapping[str, tuple[str, str]],
+    sayings: Callable[[int], Sequence[str]],
+    *,
+    tokens: int,
+    repeat: int,
+    **asked: Any,
+) -> tuple[list[dict[str, float]], dict[str, list[str]]]:
+    """All chats of a repeat at once, one way after the other, in shuffled order.
+
+    Args:
+        ways: name → URL and model.
+        sayings: what is said in a repeat; the one before the first warms up.
+        tokens: length of every answer; a shorter one is an error.
+        repeat: how often.
+        asked: further fields of each request.
+
+    Returns:
+        Tokens per second of each way, a repeat each; and the texts of the last one.
+    """
+    rates: list[dict[str, float]] = []
+    texts: dict[str, list[str]] = {}
+
+    async def once(way: str, said: Sequence[str]) -> float:
+        url, model = ways[way]
+        async with client(url) as http:
+            seconds, heard = await together(http, said, tokens, model, **asked)
+        finished = {each.finish_reason for each in heard}
+        if finished != {"length"}:
+            raise RuntimeError(f"{way} ended answers early: {finished}")
+        texts[way] = [each.text for each in heard]
+        return len(said) * tokens / seconds
+
+    for way in ways:  # warm: the first batch builds what the later ones use
+        await once(way, sayings(0))
+    for at in range(repeat):
+        order = models.shuffled(list(ways), at)
+        rates.append({way: await once(way, sayings(at + 1)) for way in order})
+    return rates, texts
 
 
 @contextlib.contextmanager

@@ -20,6 +20,14 @@ from serving.context import Heed
 from serving.engines.base import Chunk, close
 from serving.wording import Wording
 
+STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer; with `stream`, an event for each piece of it.",
+        "content": {"text/event-stream": {}},
+    }
+}
+"""What the document of the API says of a route that may stream."""
+
 
 async def respond(
     body: openai.ChatRequest | openai.CompletionRequest,

@@ -9,24 +9,29 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from feedback.errors import HeedError, Invalid, NotFound, Unavailable
-from serving.engines import chat_template, limits
+from serving.engines import chat_template, limits, vllm_extras
 from serving.engines.base import (
     BASE,
     ChatMessage,
     Chunk,
+    Constraint,
     EngineHealth,
     Feature,
     GenerationRequest,
     Prompt,
     Sampling,
 )
+from serving.engines.token_bytes import TokenBytes
 from serving.engines.vllm_answer import VllmAnswer, read, send
 from serving.engines.vllm_client import VllmClient
 from serving.engines.vllm_link import VllmLink
 from trainer import base_folder
+
+if TYPE_CHECKING:
+    from serving.engines.structured import Structures
 
 _NOT_RUNNING = "The engine is not running. Start it, or ask again in a moment."
 _WARM_UP: ChatMessage = {"role": "user", "content": "Hello"}
@@ -57,7 +62,7 @@ class VllmEngine:
         look_seconds: how long vLLM may take to say that it lives.
     """
 
-    features: frozenset[Feature] = frozenset({"penalties", "text"})
+    features: frozenset[Feature] = frozenset({"penalties", "logprobs", "structured", "text"})
 
     def __init__(
         self,
@@ -81,6 +86,8 @@ class VllmEngine:
         }
         self._link: VllmLink | None = None
         self._tokenizer: Any = None
+        self._token_bytes: TokenBytes | None = None
+        self._structures: Structures | None = None
         self._detail = "not started"
         self._base_hash = ""
         self._adapters: dict[str, _Adapter] = {}
@@ -120,7 +127,7 @@ class VllmEngine:
             client = VllmClient(self._url, self._key, look_seconds=self._look_seconds)
             folder = await asyncio.to_thread(base_folder.resolve, self._base_model)
             self._base_hash = await asyncio.to_thread(base_folder.base_hash, folder)
-            self._tokenizer = await asyncio.to_thread(chat_template.load_tokenizer, folder)
+            await asyncio.to_thread(self._read_tokenizer, folder)
             self._link = VllmLink(
                 client, self._tokenizer, on_silence=self._break_off, **self._patience
             )
@@ -164,6 +171,22 @@ class VllmEngine:
         limits.check_characters([{"role": "user", "content": text}], self.context_tokens)
         return self._fitting(self._rendering().encode(text))
 
+    def constraint(
+        self, kind: Literal["json_object", "json_schema"], schema: dict[str, Any] | None
+    ) -> Constraint:
+        """What an answer has to be, for vLLM to keep; the first time, its check takes a while.
+
+        It is checked here, as for the local engine: what vLLM takes, its libraries do not always
+        keep, and what costs them minutes would hold up everybody.
+
+        Raises:
+            Invalid: the schema cannot be followed; says why.
+        """
+        if self._structures is None:
+            raise Unavailable(_NOT_RUNNING)
+        self._structures.compile(kind, schema)
+        return vllm_extras.constraint(kind, schema)
+
     def generate(self, request: GenerationRequest) -> AsyncIterator[Chunk]:
         """Send the request at once and yield its answer piece by piece.
 
@@ -181,7 +204,8 @@ class VllmEngine:
         if request.adapter != BASE and request.adapter not in self.loaded():
             raise NotFound(f"Adapter {request.adapter} is not loaded here.", param="model")
         model = adapter.name if adapter else link.served.model
-        answer = VllmAnswer(request, model, self.context_tokens)
+        assert self._token_bytes is not None
+        answer = VllmAnswer(request, model, self.context_tokens, self._token_bytes)
         task = asyncio.create_task(send(link, answer))
         self._answers[task] = answer
         if adapter is not None:
@@ -246,6 +270,14 @@ class VllmEngine:
         if self._link is None:
             return EngineHealth(False, self._detail)
         return EngineHealth(self._link.ready, self._link.detail, running=len(self._answers))
+
+    def _read_tokenizer(self, folder: Path) -> None:
+        from serving.engines.structured import Structures
+
+        self._tokenizer = chat_template.load_tokenizer(folder)
+        self._token_bytes = TokenBytes(self._tokenizer)
+        end = self._tokenizer.eos_token_id
+        self._structures = Structures(self._tokenizer, [] if end is None else [end])
 
     def _fitting(self, token_ids: Sequence[int]) -> Prompt:
         limits.check_prompt(len(token_ids), self.context_tokens)

@@ -7,21 +7,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 from uuid import uuid4
 
 from feedback.errors import HeedError, Invalid, Unavailable
-from serving.engines import limits
-from serving.engines.base import Chunk, GenerationRequest
+from serving.engines import limits, vllm_extras
+from serving.engines.base import Chunk, GenerationRequest, TokenLogprob
+from serving.engines.due_logprobs import DueLogprobs
 from serving.engines.reading import Reading
-from serving.engines.vllm_client import Lost
+from serving.engines.token_bytes import TokenBytes
+from serving.engines.vllm_client import Lost, Piece
 from serving.engines.vllm_link import VllmLink
 
 log = logging.getLogger("heed.vllm")
 
-_FIELDS = {"top_logprobs": "logprobs", "constraint": "response_format"}
-"""What clients call it."""
 _PASSED_ON = (
     "temperature",
     "top_p",
@@ -30,6 +30,8 @@ _PASSED_ON = (
     "seed",
     "presence_penalty",
     "frequency_penalty",
+    "top_logprobs",
+    "constraint",
 )
 
 
@@ -40,6 +42,7 @@ class VllmAnswer:
         request: what is asked.
         model: vLLM's name for the model, or the adapter, that answers it to its end.
         context_tokens: prompt and answer together at most.
+        token_bytes: the bytes of a single token, for log-probabilities.
 
     Attributes:
         body: what vLLM's ``/v1/completions`` is asked.
@@ -49,15 +52,26 @@ class VllmAnswer:
         Invalid: `max_tokens` does not fit, or the request asks for what vLLM is not told.
     """
 
-    def __init__(self, request: GenerationRequest, model: str, context_tokens: int) -> None:
+    def __init__(
+        self, request: GenerationRequest, model: str, context_tokens: int, token_bytes: TokenBytes
+    ) -> None:
         self.body = _body(request, model, context_tokens)
         self.queue: asyncio.Queue[Chunk | HeedError] = asyncio.Queue()
+        self._token_bytes = token_bytes
+        self._due = DueLogprobs()
         self.begun = False
         self.finished = False
         self.fault: HeedError = Unavailable("The answer was broken off. Ask again.")
 
-    def take(self, chunk: Chunk) -> None:
-        """Hand over the next piece."""
+    def take(self, piece: Piece) -> None:
+        """Hand over the next piece, with the log-probabilities that belong to its text."""
+        chunk, spell = piece.chunk, self._token_bytes
+        for each in piece.told:
+            top = tuple(TokenLogprob(spell(token), logprob) for token, logprob in each.top)
+            token = TokenLogprob(spell(each.token), each.logprob, top)
+            self._due.add(token, hidden=each.token in spell.hidden)
+        whole = chunk.finish_reason is not None and not piece.is_cut
+        chunk = replace(chunk, logprobs=self._due.told(chunk.text, whole=whole))
         self.begun, self.finished = True, chunk.finish_reason is not None
         self.queue.put_nowait(chunk)
 
@@ -97,9 +111,9 @@ def read(answer: VllmAnswer, task: "asyncio.Task[None]") -> AsyncIterator[Chunk]
 
 
 async def _relay(link: VllmLink, answer: VllmAnswer) -> None:
-    async with contextlib.aclosing(link.client.answer(answer.body)) as chunks:
-        async for chunk in chunks:
-            answer.take(chunk)
+    async with contextlib.aclosing(link.client.answer(answer.body)) as pieces:
+        async for piece in pieces:
+            answer.take(piece)
 
 
 def _body(request: GenerationRequest, model: str, context_tokens: int) -> dict[str, Any]:
@@ -107,11 +121,10 @@ def _body(request: GenerationRequest, model: str, context_tokens: int) -> dict[s
     asked = request.sampling
     for each in fields(asked):
         if each.name not in _PASSED_ON and getattr(asked, each.name) != each.default:
-            name = _FIELDS.get(each.name, each.name)
             raise Invalid(
-                f"The vLLM engine cannot honour `{name}`. Leave it out, or set serving.engine to "
-                "local.",
-                param=name,
+                f"The vLLM engine cannot honour `{each.name}`. Leave it out, or set serving.engine "
+                "to local.",
+                param=each.name,
             )
     body = {
         "model": model,
@@ -130,4 +143,6 @@ def _body(request: GenerationRequest, model: str, context_tokens: int) -> dict[s
         "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         "request_id": f"{request.request_id}-{uuid4().hex[:8]}",
     }
-    return body if asked.seed is None else body | {"seed": asked.seed}
+    if asked.seed is not None:
+        body["seed"] = asked.seed
+    return body | vllm_extras.asked(asked)

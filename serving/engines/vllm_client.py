@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from feedback.errors import Invalid, Unavailable
+from serving.engines import vllm_extras
+from serving.engines.answer import Told
 from serving.engines.base import Chunk, FinishReason
 
 _ENDED = set(get_args(FinishReason)) - {"cancelled"}
@@ -51,6 +53,21 @@ class Served:
     root: str
     context_tokens: int
     adapters: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of an answer.
+
+    Attributes:
+        chunk: its text, and how far the answer is.
+        told: the log-probabilities of its tokens, where they were asked for.
+        is_cut: a stop string has ended the answer.
+    """
+
+    chunk: Chunk
+    told: tuple[Told, ...] = ()
+    is_cut: bool = False
 
 
 class VllmClient:
@@ -168,7 +185,7 @@ class VllmClient:
         if answer.status_code != httpx.codes.NOT_FOUND:
             self._check(answer)
 
-    async def answer(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk]:
+    async def answer(self, body: Mapping[str, Any]) -> AsyncGenerator[Piece]:
         """Yield one completion piece by piece; closing this early ends it upstream.
 
         Args:
@@ -186,17 +203,17 @@ class VllmClient:
                     self._check(response)
                 events = _events(response)
                 async for event in events:
-                    if (chunk := self._chunk(event)) is None:
+                    if (piece := self._piece(event, body.get("logprobs") or 0)) is None:
                         continue
-                    yield chunk
-                    if chunk.finish_reason:
+                    yield piece
+                    if piece.chunk.finish_reason:
                         await _drain(events)
                         return
         except httpx.RequestError as error:
             raise self._lost(error) from error
         raise Lost(f"vLLM at {self.url} ended the answer before it was whole. Ask again.")
 
-    def _chunk(self, event: Mapping[str, Any]) -> Chunk | None:
+    def _piece(self, event: Mapping[str, Any], top: int) -> Piece | None:
         if error := event.get("error"):
             said = error["message"] if isinstance(error, dict) else error
             raise Lost(f"vLLM at {self.url} failed to answer: {said}")
@@ -206,7 +223,8 @@ class VllmClient:
         reason = choice["finish_reason"]
         if reason is not None and reason not in _ENDED:
             raise Lost(f"vLLM at {self.url} broke the answer off ({reason}). Ask again.")
-        return Chunk(choice["text"], event["usage"]["completion_tokens"], reason)
+        chunk = Chunk(choice["text"], event["usage"]["completion_tokens"], reason)
+        return Piece(chunk, vllm_extras.told(choice, top), vllm_extras.is_cut(choice))
 
     async def _ask(
         self, method: str, path: str, body: object = None, seconds: float | None = None

@@ -15,7 +15,7 @@ from serving.admission import no_model
 from serving.auth import Caller
 from serving.context import AsClient, Heed, Parts
 from serving.engines.base import BASE
-from serving.responding import respond
+from serving.responding import STREAMED, respond
 from serving.routes.feedback import submit
 from serving.routing import MODEL
 from serving.wording import Chat
@@ -24,7 +24,7 @@ from trainer import registry
 router = APIRouter(tags=["chat"])
 
 
-@router.post("/v1/chat/completions")
+@router.post("/v1/chat/completions", responses=STREAMED)
 async def complete(
     body: openai.ChatRequest, request: Request, parts: Parts, who: AsClient
 ) -> Response:

@@ -4,13 +4,13 @@ from fastapi import APIRouter, Request, Response
 
 from serving import openai
 from serving.context import AsClient, Parts
-from serving.responding import respond
+from serving.responding import STREAMED, respond
 from serving.wording import Text
 
 router = APIRouter(tags=["chat"])
 
 
-@router.post("/v1/completions")
+@router.post("/v1/completions", responses=STREAMED)
 async def complete(
     body: openai.CompletionRequest, request: Request, parts: Parts, who: AsClient
 ) -> Response:

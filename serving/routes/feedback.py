@@ -18,6 +18,7 @@ from serving.context import AsClient, Heed, Parts
 router = APIRouter(tags=["feedback"])
 
 BATCH_LINES = 10_000
+NDJSON = {"application/x-ndjson": {"schema": {"type": "string"}}}
 
 
 async def submit(parts: Heed, who: Caller, submission: Submission) -> tuple[dict[str, Any], bool]:
@@ -26,14 +27,28 @@ async def submit(parts: Heed, who: Caller, submission: Submission) -> tuple[dict
     return wire.receipt(taken.receipt, taken.completion_id), taken.repeated
 
 
-@router.post("/v1/feedback", status_code=201)
+@router.post(
+    "/v1/feedback",
+    status_code=201,
+    responses={
+        200: {
+            "description": "The same event again: the same receipt.",
+            "content": {"application/json": {}},
+        }
+    },
+)
 async def post(body: Submission, parts: Parts, who: AsClient) -> Response:
     """Take a rating, correction, comment, preference or signal; 201 once it is on the disk."""
     receipt, repeated = await submit(parts, who, body)
     return JSONResponse(receipt, status_code=200 if repeated else 201)
 
 
-@router.post("/v1/feedback/batch")
+@router.post(
+    "/v1/feedback/batch",
+    response_class=Response,
+    responses={200: {"description": "A result per line, in order.", "content": NDJSON}},
+    openapi_extra={"requestBody": {"required": True, "content": NDJSON}},
+)
 async def batch(request: Request, parts: Parts, who: AsClient) -> Response:
     """Take many, a JSON object per line; each line gets its own result, in order."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip()

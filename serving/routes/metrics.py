@@ -1,7 +1,6 @@
 """``GET /metrics`` for Prometheus, for whom the setting ``serving.metrics`` says."""
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import PlainTextResponse
 from prometheus_client.exposition import choose_encoder
 
 from feedback.errors import NotFound
@@ -10,8 +9,14 @@ from serving.context import Parts, caller
 
 router = APIRouter(tags=["health"])
 
+KINDS = ("text/plain", "application/openmetrics-text")
 
-@router.get("/metrics", response_class=PlainTextResponse)
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in KINDS}}},
+)
 def scrape(request: Request, parts: Parts) -> Response:
     """Tell Prometheus how Heed is doing; who may ask is the setting `serving.metrics`."""
     access = parts.settings.serving.metrics

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from sqlmodel import col, select
 
@@ -66,12 +66,16 @@ def cancel(round_id: str, parts: Parts, who: AsAdmin) -> dict[str, Any]:
     return wire.round_(row)
 
 
-@router.get("/v1/rounds/{round_id}/events")
+@router.get(
+    "/v1/rounds/{round_id}/events",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
 def events(
     round_id: str,
     parts: Parts,
     who: AsReviewer,
-    after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+    after: Annotated[int, Query(ge=0, lt=2**31)] = 0,  # the ids are PostgreSQL's INTEGER
 ) -> StreamingResponse:
     """Stream a round's progress as server-sent events until it ends."""
     with parts.store.session() as session:

@@ -82,6 +82,14 @@ def test_progress_is_streamed_until_the_round_ends(own: Server) -> None:
     assert [event["event"] for event in after] == ["progress", "end"]
 
 
+def test_the_last_id_that_a_database_can_hold_is_a_place_to_go_on_from(own: Server) -> None:
+    with_material(own)
+    name = own.http.post("/v1/rounds").json()["id"]
+    own.http.post(f"/v1/rounds/{name}/cancel")
+    events = read(own.http.get(f"/v1/rounds/{name}/events?after={2**31 - 1}").text)
+    assert [event["event"] for event in events] == ["end"]
+
+
 @pytest.mark.parametrize("name", ["rnd_none", "%00"])
 def test_an_unknown_round_is_not_found(server: Server, name: str) -> None:
     for verb, path in (("GET", ""), ("POST", "/cancel"), ("GET", "/events")):
@@ -98,6 +106,7 @@ def test_an_unknown_round_is_not_found(server: Server, name: str) -> None:
         ("/v1/rounds?after=%00", "after"),
         ("/v1/rounds/x/events?after=99999999999999999999999", "after"),
         ("/v1/rounds/x/events?after=-1", "after"),
+        ("/v1/rounds/x/events?after=2147483648", "after"),
     ],
 )
 def test_a_parameter_that_makes_no_sense_is_refused_by_name(

@@ -1,14 +1,17 @@
-"""One tiny base model, three adapters and one running engine for all tests of this folder."""
+"""One tiny base model, three adapters, one running engine, and a vLLM: pretended, and perhaps real."""
 
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from serving.engines.local import LocalEngine
 from tests.serving.engines import tiny
 from tests.serving.engines.fake_vllm import FakeVllm
+from tests.serving.engines.reaching import REAL_BASE, REAL_KEY, REAL_URL, Served
+from trainer import base_folder
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +50,28 @@ def fake(base: Path) -> Iterator[FakeVllm]:
     server = FakeVllm(base).start()
     yield server
     server.die()
+
+
+@pytest.fixture(scope="session")
+def real_adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder, base = tmp_path_factory.mktemp("real"), base_folder.resolve(REAL_BASE)
+    adapters = {name: folder / name for name in ("adp_0000", "adp_0001")}
+    for seed, each in enumerate(adapters.values(), start=1):
+        weights = tiny.build_adapter(base, each, seed, rank=8) / "adapter_model.safetensors"
+        # A trained model is not moved by a little noise.
+        louder = {name: 4 * tensor for name, tensor in load_file(weights).items()}
+        save_file(louder, weights, metadata={"format": "pt"})
+    return adapters
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.vllm)])
+def served(request: pytest.FixtureRequest) -> Served:
+    if request.param == "fake":
+        fake: FakeVllm = request.getfixturevalue("fake")
+        fake.token_seconds = 0.002
+        adapters = request.getfixturevalue("adapters")
+        return Served(fake.url, None, str(fake.base), adapters)
+    if not REAL_URL:
+        pytest.skip("HEED_TEST_VLLM_URL names no vLLM server")
+    adapters = request.getfixturevalue("real_adapters")
+    return Served(REAL_URL, REAL_KEY, REAL_BASE, adapters)

@@ -222,6 +222,10 @@ class FakeVllm:
         if len(body["prompt"]) + body["max_tokens"] > self.context_tokens:
             said = f"This model's maximum context length is {self.context_tokens} tokens."
             return _fault(400, "BadRequestError", said, "max_tokens")
+        wanted = body.get("response_format") or {"type": "text"}
+        if wanted["type"] == "json_schema" and "schema" not in wanted.get("json_schema", {}):
+            said = "When response_format type is 'json_schema', the 'json_schema' field is needed."
+            return _fault(400, "BadRequestError", said, "response_format")
         assert body["stream"] and body["stream_options"]["continuous_usage_stats"]
         # Looked up at admission: an adapter that is unloaded meanwhile goes on to the end.
         tokens = self.tokens(body, self.flavours.get(model, ""))
@@ -242,10 +246,30 @@ class FakeVllm:
             seed = random.random()
         chance = random.Random(f"{flavour}|{body['prompt']}|{seed}")
         vocabulary = self.tokenizer.get_vocab_size()
+        if wanted := body.get("response_format"):
+            said = json.dumps(_instance(wanted.get("json_schema", {}).get("schema", {})))
+            return [*self.tokenizer.encode(said).ids, self.end][: body["max_tokens"]]
         wanted = [chance.randrange(16, vocabulary) for _ in range(body["max_tokens"])]
         if body["max_tokens"] > 100:
             wanted[100:] = [self.end]
         return wanted
+
+    def logprobs(self, body: dict[str, Any], token: int) -> dict[str, Any] | None:
+        """As vLLM tells them: the chosen token first, then the likeliest, itself among them or not.
+
+        The likeliest token here is always the one after the chosen one, in number.
+        """
+        if (top := body.get("logprobs")) is None:
+            return None
+        assert body["return_tokens_as_token_ids"], "spelled out, two tokens can look alike"
+        others = {f"token_id:{token + 1 + at}": -0.25 - at for at in range(top)}
+        name = f"token_id:{token}"
+        return {
+            "tokens": [name],
+            "token_logprobs": [-0.5],
+            "top_logprobs": [{name: -0.5, **others}],
+            "text_offset": [0],
+        }
 
     def _spell(self, decoder: DecodeStream, token: int, made: int) -> str:
         if self.script:
@@ -272,7 +296,13 @@ class FakeVllm:
                 upto = min(found) if found else len(text) - (0 if reason else held)
                 new, shown = text[shown : max(shown, upto)], max(shown, upto)
                 usage = {"prompt_tokens": len(body["prompt"]), "completion_tokens": made}
-                choice = {"index": 0, "text": new, "finish_reason": reason}
+                choice = {
+                    "index": 0,
+                    "text": new,
+                    "logprobs": self.logprobs(body, token),
+                    "finish_reason": reason,
+                    "stop_reason": body["stop"][0] if found else None,
+                }
                 yield _event({"choices": [choice], "usage": usage})
                 if reason:
                     break
@@ -282,6 +312,15 @@ class FakeVllm:
         finally:
             self.running -= 1
             self.broken_off += not ended
+
+
+def _instance(schema: dict[str, Any]) -> Any:
+    """The first value that comes to mind for a simple schema."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    if schema.get("type") == "boolean":
+        return True
+    return {name: _instance(schema["properties"][name]) for name in schema.get("required", [])}
 
 
 def _flavour(adapter: Path) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file, save_file
 
 from feedback.errors import Invalid, NotFound
 from serving.engines.base import BASE, Engine, Sampling
@@ -18,40 +17,11 @@ from tests.serving.engines import tiny
 from tests.serving.engines.asking import ask, begin, text_of, user
 from tests.serving.engines.fake_vllm import FakeVllm
 from tests.serving.engines.reaching import (
-    REAL_BASE,
-    REAL_KEY,
-    REAL_URL,
     Served,
     reaching,
     started,
     until,
 )
-from trainer import base_folder
-
-
-@pytest.fixture(scope="session")
-def real_adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder, base = tmp_path_factory.mktemp("real"), base_folder.resolve(REAL_BASE)
-    adapters = {name: folder / name for name in ("adp_0000", "adp_0001")}
-    for seed, each in enumerate(adapters.values(), start=1):
-        weights = tiny.build_adapter(base, each, seed, rank=8) / "adapter_model.safetensors"
-        # A trained model is not moved by a little noise.
-        louder = {name: 4 * tensor for name, tensor in load_file(weights).items()}
-        save_file(louder, weights, metadata={"format": "pt"})
-    return adapters
-
-
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.vllm)])
-def served(request: pytest.FixtureRequest) -> Served:
-    if request.param == "fake":
-        fake: FakeVllm = request.getfixturevalue("fake")
-        fake.token_seconds = 0.002
-        adapters = request.getfixturevalue("adapters")
-        return Served(fake.url, None, str(fake.base), adapters)
-    if not REAL_URL:
-        pytest.skip("HEED_TEST_VLLM_URL names no vLLM server")
-    adapters = request.getfixturevalue("real_adapters")
-    return Served(REAL_URL, REAL_KEY, REAL_BASE, adapters)
 
 
 def test_each_answer_is_given_by_the_adapter_that_its_request_names(served: Served) -> None:
@@ -116,7 +86,8 @@ def test_the_same_seed_draws_the_same_answer(served: Served) -> None:
         async with reaching(served) as engine:
             drawn = Sampling(temperature=1.0, top_p=0.95, max_tokens=24, seed=7)
             one, again, other = [
-                text_of(await ask(engine, "teapot", each))
+                # Through an adapter: the trained model alone is too sure of a short answer.
+                text_of(await ask(engine, "teapot", each, next(iter(served.adapters))))
                 for each in (drawn, drawn, replace(drawn, seed=8))
             ]
             assert one == again != other
@@ -200,16 +171,6 @@ def test_says_exactly_what_vllm_says_and_asks_for_nothing_else(
             assert len({each["request_id"] for each in fake.asked}) == len(fake.asked)
         assert fake.adapters == {}
         assert not any("load_inplace" in body for body in fake.loads)
-
-    asyncio.run(play())
-
-
-def test_refuses_what_vllm_is_not_told_and_names_the_field(fake: FakeVllm) -> None:
-    async def play() -> None:
-        async with started(fake) as engine:
-            with pytest.raises(Invalid, match="logprobs") as refused:
-                begin(engine, "tea", Sampling(top_logprobs=2))
-            assert refused.value.param == "logprobs"
 
     asyncio.run(play())
 
