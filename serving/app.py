@@ -95,8 +95,6 @@ def create_app(
         readings = Readings(answering, router, store)
         async with contextlib.AsyncExitStack() as ending:
             ending.callback(store.close)
-            # What a cancelled task has left to a thread may still hold a connection.
-            ending.push_async_callback(asyncio.get_running_loop().shutdown_default_executor)
             if spans is not None:
                 ending.push_async_callback(asyncio.to_thread, spans.close)
             metrics.registry.register(readings)
