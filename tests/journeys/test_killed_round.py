@@ -21,14 +21,14 @@ from trainer.settings import TrainerSettings
 from trainer.starter.world import shop
 
 PATIENCE_SECONDS = 120.0
-STAGES = ["train", "evaluate"]
+KILLS = [["train", "evaluate"]]
 if int(os.environ.get("HEED_TEST_COUNT", "1")) > 1:
-    STAGES = ["claim", "examples", "train", "evaluate", "apply"] * 4
+    KILLS += [["claim"], ["examples"], ["train"], ["evaluate"], ["apply"]] * 4
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stages", KILLS, ids="-".join)
 def test_a_round_killed_midway_leaves_nothing_half_done_and_ends_when_taken_up(
-    tmp_path: Path, stage: str
+    tmp_path: Path, stages: list[str]
 ) -> None:
     settings = FeedbackSettings(data_dir=tmp_path / "data")
     store = Store(settings)
@@ -40,27 +40,28 @@ def test_a_round_killed_midway_leaves_nothing_half_done_and_ends_when_taken_up(
         session.commit()
 
     executor = LocalExecutor(settings)
-    executor.start(row.id)
-    _wait_for(store, row.id, stage)
-    assert executor.pid is not None
-    os.kill(executor.pid, signal.SIGKILL)
-    executor.wait()
+    for stage in stages:
+        executor.start(row.id)
+        _wait_for(store, row.id, stage)
+        assert executor.pid is not None
+        os.kill(executor.pid, signal.SIGKILL)
+        executor.wait()
 
-    with store.session(write=True) as session:
-        assert rounds.get(session, row.id).state == "open"
-        assert session.exec(select(Adapter)).all() == []
-        assert registry.live(session) is None
-        lease.expire(store, session, "round", pid=executor.pid)
-        session.commit()
-    for folder in (settings.data_dir / "adapters").glob("*"):
-        assert {path.name for path in folder.iterdir()} == {*registry.FILES, registry.MANIFEST}
+        with store.session(write=True) as session:
+            assert rounds.get(session, row.id).state == "open"
+            assert session.exec(select(Adapter)).all() == []
+            assert registry.live(session) is None
+            lease.expire(store, session, "round", pid=executor.pid)
+            session.commit()
+        for folder in (settings.data_dir / "adapters").glob("*"):
+            assert {path.name for path in folder.iterdir()} == {*registry.FILES, registry.MANIFEST}
 
     executor.start(row.id)
     executor.wait(PATIENCE_SECONDS)
     with store.session() as session:
         ended = rounds.get(session, row.id)
         assert ended.state in ("promoted", "refused", "abstained"), executor.log.read_text()
-        assert ended.attempts == 2
+        assert ended.attempts == len(stages) + 1
         (candidate,) = session.exec(select(Adapter)).all()
         registry.verify(settings.data_dir, candidate)
         assert candidate.id == ended.candidate_id
