@@ -3,6 +3,7 @@
 Keys are random (256 bits), so a plain SHA-256 of one is as safe to keep as a slow hash would be.
 """
 
+import asyncio
 import hashlib
 import ipaddress
 import secrets
@@ -51,8 +52,8 @@ class KeyRing:
         self._any = False
         self._read_at = -1.0
 
-    def caller(self, authorization: str | None, client_host: str | None) -> Caller:
-        """Return who calls.
+    async def caller(self, authorization: str | None, client_host: str | None) -> Caller:
+        """Return who calls; only a look at the database costs a thread.
 
         Until the first key exists, every caller on this machine has every role and any bearer
         value is accepted, since stock clients insist on sending one.
@@ -61,7 +62,8 @@ class KeyRing:
             Unauthorized: no key, an unknown or revoked one, or a caller from elsewhere while Heed
                 has no keys.
         """
-        self._refresh()
+        if time.monotonic() - self._read_at >= REFRESH_SECONDS:
+            await asyncio.to_thread(self._refresh)
         if not self._any:
             if is_loopback(client_host):
                 return Caller(None, "admin")
@@ -78,8 +80,6 @@ class KeyRing:
         return caller
 
     def _refresh(self) -> None:
-        if time.monotonic() - self._read_at < REFRESH_SECONDS:
-            return
         with self._store.session() as session:
             rows = keys(session)
         self._any = bool(rows)

@@ -60,13 +60,13 @@ class Heed:
         return self.people.person_id(name)
 
 
-def heed(request: Request) -> Heed:
+async def heed(request: Request) -> Heed:
     """The running server's parts."""
     parts: Heed = request.app.state.heed
     return parts
 
 
-def caller(request: Request) -> Caller:
+async def caller(request: Request) -> Caller:
     """Who calls, by the bearer key.
 
     Raises:
@@ -74,7 +74,8 @@ def caller(request: Request) -> Caller:
         Invalid: an id or a filter contains a NUL, which PostgreSQL refuses.
     """
     host = request.client.host if request.client else None
-    found = heed(request).keys.caller(request.headers.get("authorization"), host)
+    parts = await heed(request)
+    found = await parts.keys.caller(request.headers.get("authorization"), host)
     if found.key_id is None:
         _refuse_foreign_pages(request)
     for name, value in (*request.path_params.items(), *request.query_params.items()):
@@ -83,19 +84,19 @@ def caller(request: Request) -> Caller:
     return found
 
 
-def client(who: Annotated[Caller, Depends(caller)]) -> Caller:
+async def client(who: Annotated[Caller, Depends(caller)]) -> Caller:
     """A caller that may chat and send feedback."""
     require(who, "client")
     return who
 
 
-def reviewer(who: Annotated[Caller, Depends(caller)]) -> Caller:
+async def reviewer(who: Annotated[Caller, Depends(caller)]) -> Caller:
     """A caller that may judge feedback and look at rounds."""
     require(who, "reviewer")
     return who
 
 
-def admin(who: Annotated[Caller, Depends(caller)]) -> Caller:
+async def admin(who: Annotated[Caller, Depends(caller)]) -> Caller:
     """A caller that may start rounds and deploy adapters."""
     require(who, "admin")
     return who

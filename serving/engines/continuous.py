@@ -17,6 +17,9 @@ from serving.engines.decoder import Decoder, take
 from serving.engines.sampling import choose
 from serving.engines.slots import Slots
 
+_PASS_PARAMETER_TOKENS = 100_000_000
+"""On a CPU, tokens times parameters that take about as long as one more forward pass begins."""
+
 
 class ContinuousDecoder(Decoder):
     """See `serving.engines.decoder.Decoder`."""
@@ -27,6 +30,10 @@ class ContinuousDecoder(Decoder):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self._slots = Slots()
+        parameters = sum(weight.numel() for weight in model.parameters())
+        self._most_padding = (
+            int(_PASS_PARAMETER_TOKENS / parameters) if self._device.type == "cpu" else None
+        )
 
     def takes(self, row: Row, beside: Sequence[Row]) -> bool:
         """Always."""
@@ -35,17 +42,19 @@ class ContinuousDecoder(Decoder):
     @torch.inference_mode()
     def join(self, rows: Sequence[Row]) -> None:
         """See `Decoder.join`."""
-        lengths = [len(row.prompt) for row in rows]
-        longest = max(lengths)
-        ids = [[0] * (longest - len(row.prompt)) + list(row.prompt) for row in rows]
-        padding = torch.tensor([[longest - length] for length in lengths])
-        positions = torch.arange(longest)[None] - padding
-        mask = positions >= 0 if min(lengths) < longest else None
-        prefilled = DynamicCache()
-        tokens = self._forward(rows, torch.tensor(ids), positions.clamp(min=0), mask, prefilled)
-        self._slots.join(prefilled, lengths)
-        self.rows.extend(rows)
-        take(rows, tokens)
+        groups = of_like_length(rows, self._most_padding)
+        computed = [self._prefill(group) for group in groups]
+        before = len(self.rows)
+        try:
+            for group, (prefilled, _) in zip(groups, computed, strict=True):
+                self._slots.join(prefilled, [len(row.prompt) for row in group])
+        except BaseException:
+            for slot in range(len(self._slots.lengths) - 1, before - 1, -1):
+                self._slots.leave(slot)
+            raise
+        for group, (_, tokens) in zip(groups, computed, strict=True):
+            self.rows.extend(group)
+            take(group, tokens)
 
     @torch.inference_mode()
     def step(self) -> None:
@@ -72,6 +81,18 @@ class ContinuousDecoder(Decoder):
         """See `Decoder.clear`."""
         self.rows, self._slots = [], Slots()
 
+    def _prefill(self, rows: Sequence[Row]) -> tuple[DynamicCache, list[int | None]]:
+        """Compute prompts, padded on the left to one length; also choose the first tokens."""
+        lengths = [len(row.prompt) for row in rows]
+        longest = max(lengths)
+        ids = [[0] * (longest - len(row.prompt)) + list(row.prompt) for row in rows]
+        padding = torch.tensor([[longest - length] for length in lengths])
+        positions = torch.arange(longest)[None] - padding
+        mask = positions >= 0 if min(lengths) < longest else None
+        prefilled = DynamicCache()
+        tokens = self._forward(rows, torch.tensor(ids), positions.clamp(min=0), mask, prefilled)
+        return prefilled, tokens
+
     def _forward(
         self,
         rows: Sequence[Row],
@@ -90,3 +111,23 @@ class ContinuousDecoder(Decoder):
             logits_to_keep=1,
         ).logits[:, -1]
         return choose(logits, rows)
+
+
+def of_like_length(rows: Sequence[Row], most_padding: int | None) -> list[list[Row]]:
+    """Part rows so that padding each part to its longest prompt adds so many tokens at most.
+
+    Args:
+        most_padding: of a part, in tokens; None is any number.
+    """
+    if most_padding is None:
+        return [list(rows)]
+    parts: list[list[Row]] = []
+    padding = 0
+    for row in sorted(rows, key=lambda row: -len(row.prompt)):
+        if parts:
+            padding += len(parts[-1][0].prompt) - len(row.prompt)
+        if not parts or padding > most_padding:
+            parts.append([])
+            padding = 0
+        parts[-1].append(row)
+    return parts

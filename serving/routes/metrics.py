@@ -1,5 +1,7 @@
 """``GET /metrics`` for Prometheus, for whom the setting ``serving.metrics`` says."""
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
 
@@ -17,12 +19,15 @@ KINDS = ("text/plain", "application/openmetrics-text")
     response_class=Response,
     responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in KINDS}}},
 )
-def scrape(request: Request, parts: Parts) -> Response:
+async def scrape(request: Request, parts: Parts) -> Response:
     """Tell Prometheus how Heed is doing; who may ask is the setting `serving.metrics`."""
     access = parts.settings.serving.metrics
     if access == "off":
         raise NotFound("Metrics are switched off; set serving.metrics to `admin` or `open`.")
     if access == "admin":
-        require(caller(request), "admin")
+        require(await caller(request), "admin")
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(parts.metrics.registry), headers={"content-type": media_type})
+    text = await asyncio.to_thread(
+        encode, parts.metrics.registry
+    )  # some of it is asked of the database
+    return Response(text, headers={"content-type": media_type})
