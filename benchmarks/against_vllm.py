@@ -81,8 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     models.add_arguments(parser, repeat=5)
     parser.add_argument("--vllm-python", type=_python, help="Python of vLLM's own environment")
-    parser.add_argument("--tokens", type=int, default=48, help="length of every answer")
-    parser.add_argument("--chats", type=int, default=16, help="at once")
+    models.add_chats(parser)
     asked = parser.parse_args()
     if asked.vllm_python is None:
         parser.error(NO_VLLM.format(found=""))
@@ -90,12 +89,7 @@ def main() -> None:
         scratch = Path(folder)
         base = models.prepare(asked.base, scratch)
         found = {
-            "base": base.name,
-            "parameters": base.parameters,
-            "threads": asked.threads,
-            "chats": asked.chats,
-            "tokens": asked.tokens,
-            "repeat": asked.repeat,
+            **models.head(base, asked),
             **asyncio.run(measure(base, asked, scratch)),
         }
     if asked.json:
@@ -105,11 +99,7 @@ def main() -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
-    print(
-        f"{found['base']}, {found['parameters'] / 1e6:.1f}M parameters; {found['threads']} thread(s) "
-        f"each; {found['chats']} chats of {found['tokens']} tokens; median of {found['repeat']} "
-        "(lowest–highest)"
-    )
+    print(models.headline(found))
     for way, rate in found["tokens_per_second"].items():
         print(f"  {way:<8}{rate['median']:>8.0f}  ({rate['min']:.0f}–{rate['max']:.0f}) tokens/s")
     print(f"  heed ÷ vllm: {models.shown(found['ratio']['heed_over_vllm'])}")

@@ -221,8 +221,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     models.add_arguments(parser, repeat=5)
-    parser.add_argument("--tokens", type=int, default=48, help="length of every answer")
-    parser.add_argument("--chats", type=int, default=16, help="at once")
+    models.add_chats(parser)
     parser.add_argument(
         "--sequential-chats", type=int, default=4, help="of these, answered one after the other"
     )
@@ -233,12 +232,7 @@ def main() -> None:
         base = models.prepare(asked.base, scratch)
         adapters = models.build_adapters(base, scratch, 2)
         found = {
-            "base": base.name,
-            "parameters": base.parameters,
-            "threads": asked.threads,
-            "chats": asked.chats,
-            "tokens": asked.tokens,
-            "repeat": asked.repeat,
+            **models.head(base, asked),
             **asyncio.run(in_process(base, adapters, asked)),
         }
         if asked.against_transformers_serve:
@@ -250,11 +244,7 @@ def main() -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
-    print(
-        f"{found['base']}, {found['parameters'] / 1e6:.1f}M parameters; {found['threads']} thread(s) "
-        f"each; {found['chats']} chats of {found['tokens']} tokens; median of {found['repeat']} "
-        "(lowest–highest)"
-    )
+    print(models.headline(found))
     large = found["parameters"] >= LARGE
     for part, targets in ((found, RATIOS), (found.get("served"), SERVED)):
         if part is None:

@@ -64,12 +64,7 @@ async def measure(asked: argparse.Namespace, scratch: Path) -> dict[str, Any]:
                     http_rates.append((await over_http(url))[0])
     await engine.stop()
     return {
-        "base": base.name,
-        "parameters": base.parameters,
-        "threads": asked.threads,
-        "chats": asked.chats,
-        "tokens": asked.tokens,
-        "repeat": asked.repeat,
+        **models.head(base, asked),
         "bare_tokens_per_second": models.median(bare_rates),
         "http_tokens_per_second": models.median(http_rates),
         "http_over_bare": models.median(
@@ -83,18 +78,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     models.add_arguments(parser, repeat=7)
-    parser.add_argument("--tokens", type=int, default=48, help="length of every answer")
-    parser.add_argument("--chats", type=int, default=16, help="at once")
+    models.add_chats(parser)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         found = asyncio.run(measure(asked, Path(scratch)))
     if asked.json:
         print(json.dumps(found))
         return
-    print(
-        f"{found['base']}, {found['parameters'] / 1e6:.1f}M parameters; {asked.threads} thread(s); "
-        f"{asked.chats} chats of {asked.tokens} tokens; median of {asked.repeat} (lowest–highest)"
-    )
+    print(models.headline(found))
     print(f"  bare engine             {found['bare_tokens_per_second']['median']:>8.0f} tokens/s")
     print(f"  HTTP, streams, logging  {found['http_tokens_per_second']['median']:>8.0f} tokens/s")
     print(f"  ratio: {models.shown(found['http_over_bare'])}  target {TARGET} on ≥100M parameters")

@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import statistics
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +51,28 @@ def add_arguments(parser: argparse.ArgumentParser, *, repeat: int) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
+def add_chats(parser: argparse.ArgumentParser) -> None:
+    """How many chats, and how long; for the benchmarks that answer some at once."""
+    parser.add_argument("--tokens", type=int, default=48, help="length of every answer")
+    parser.add_argument("--chats", type=int, default=16, help="at once")
+
+
+def head(base: Base, asked: argparse.Namespace) -> dict[str, Any]:
+    """What every document begins with: on what, and how, it was measured."""
+    kept = ("threads", "chats", "clients", "tokens", "repeat")
+    settings = {name: getattr(asked, name) for name in kept if hasattr(asked, name)}
+    return {"base": base.name, "parameters": base.parameters, **settings}
+
+
+def headline(found: dict[str, Any]) -> str:
+    """The same for people, where chats were answered."""
+    return (
+        f"{found['base']}, {found['parameters'] / 1e6:.1f}M parameters; {found['threads']} thread(s) "
+        f"each; {found['chats']} chats of {found['tokens']} tokens; median of {found['repeat']} "
+        "(lowest–highest)"
+    )
+
+
 def prepare(wanted: str, scratch: Path) -> Base:
     """Return a base model: a copy of a folder without its end tokens, or a random Llama.
 
@@ -75,26 +96,12 @@ def prepare(wanted: str, scratch: Path) -> Base:
 
 def build_adapters(base: Base, scratch: Path, count: int) -> list[Path]:
     """Write PEFT folders whose weights are random, B included, so that they change answers."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
+    from tests.serving.engines import tiny
 
-    folders = []
-    for seed in range(1, count + 1):
-        torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
-        config = LoraConfig(
-            r=RANK,
-            lora_alpha=2 * RANK,
-            target_modules="all-linear",
-            init_lora_weights=False,
-            task_type="CAUSAL_LM",
-        )
-        folders.append(scratch / f"adapter{seed}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            get_peft_model(model, config).save_pretrained(folders[-1])
-    return folders
+    return [
+        tiny.build_adapter(base.folder, scratch / f"adapter{seed}", seed, rank=RANK)
+        for seed in range(1, count + 1)
+    ]
 
 
 def sayings(count: int, *, first: int = 0) -> list[str]:

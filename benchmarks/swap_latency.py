@@ -138,12 +138,7 @@ def main() -> None:
         names = server_process.data_folder(base, scratch / "data", adapters)
         with server_process.heed(base, scratch / "data", asked.threads) as url:
             found = {
-                "base": base.name,
-                "parameters": base.parameters,
-                "threads": asked.threads,
-                "clients": asked.clients,
-                "tokens": asked.tokens,
-                "repeat": asked.repeat,
+                **models.head(base, asked),
                 **asyncio.run(measure(url, names, asked)),
             }
     if asked.json:

@@ -146,10 +146,7 @@ def main() -> None:
             parts.append(steps(base, data, asked.threads))
             first.append(start(up, base, scratch / f"empty{repeat}", asked.threads))
     found: dict[str, Any] = {
-        "base": base.name,
-        "parameters": base.parameters,
-        "threads": asked.threads,
-        "repeat": asked.repeat,
+        **models.head(base, asked),
         "seconds_to_ready": models.median(again),
         "seconds_to_ready_on_an_empty_folder": models.median(first),
         "where_seconds": {

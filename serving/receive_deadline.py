@@ -8,7 +8,7 @@ may take as long as it takes. Knows nothing of what is asked.
 import asyncio
 import json
 import logging
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -36,8 +36,9 @@ class _ReceiveDeadline(H11Protocol):
         self._heard = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower than asyncio's, as uvicorn's own is
-        super().connection_made(transport)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Of a connection it is one that reads and writes; uvicorn's own signature takes no other.
+        super().connection_made(cast(asyncio.Transport, transport))
         self._expect(_HEAD)
 
     def connection_lost(self, exc: Exception | None) -> None:

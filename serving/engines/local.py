@@ -5,7 +5,6 @@ template and the limits. Knows nothing of HTTP, of the database or of which adap
 """
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedback.errors import HeedError, Invalid, Unavailable
-from serving.engines import chat_template, limits
+from serving.engines import chat_template, limits, prompts
 from serving.engines.answer import Answer
 from serving.engines.base import (
     BASE,
@@ -29,6 +28,7 @@ from serving.engines.base import (
     Sampling,
 )
 from serving.engines.reading import Reading
+from serving.engines.starting import greet, told
 from serving.engines.text_stream import TextStream
 from serving.engines.token_bytes import TokenBytes
 from serving.engines.worker import Worker
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 _NOT_RUNNING = "The engine is not running. Start it, or ask again in a moment."
 _FEATURES: frozenset[Feature] = frozenset({"penalties", "logprobs", "structured", "text"})
-_WARM_UP: ChatMessage = {"role": "user", "content": "Hello"}
 
 
 class LocalEngine:
@@ -134,7 +133,7 @@ class LocalEngine:
             self._batching = decoder.batching
         except BaseException as error:
             await self.stop()
-            self._detail = error.message if isinstance(error, HeedError) else "failed to start"
+            self._detail = told(error, "failed to start")
             raise
         why = decoder.reason
         self._detail = "ready" if why is None else f"ready; static batches, since {why}"
@@ -153,15 +152,13 @@ class LocalEngine:
         Raises:
             Invalid: the template refuses the messages, or they leave no room in the context.
         """
-        limits.check_characters(messages, self.context_tokens)
-        return self._checked(chat_template.render(self._tokenizer, messages))
+        return prompts.of_chat(self._tokenizer, messages, self.context_tokens)
 
     def prepare_with_tools(
         self, messages: Sequence[ChatMessage], tools: Sequence[dict[str, Any]]
     ) -> Prompt:
         """Render a conversation in which the model may call tools; see `prepare`."""
-        limits.check_length(json.dumps([messages, tools]), self.context_tokens, param="tools")
-        return self._checked(chat_template.render(self._tokenizer, messages, tools))
+        return prompts.of_chat_with_tools(self._tokenizer, messages, tools, self.context_tokens)
 
     def prepare_text(self, text: str) -> Prompt:
         """Tokenise a bare text that is to be continued.
@@ -169,11 +166,7 @@ class LocalEngine:
         Raises:
             Invalid: it is empty, or leaves no room in the context.
         """
-        limits.check_length(text, self.context_tokens, param="prompt")
-        token_ids = self._tokenizer.encode(text)
-        if not token_ids:
-            raise Invalid("`prompt` is empty; there is nothing to continue.", param="prompt")
-        return self._checked(token_ids, param="prompt")
+        return prompts.of_text(self._tokenizer, text, self.context_tokens)
 
     def constraint(self, kind: ConstraintKind, schema: dict[str, Any] | None) -> Constraint:
         """What one answer has to follow; compiling may take a while the first time.
@@ -267,19 +260,12 @@ class LocalEngine:
 
     async def _warm_up(self, folder: Path) -> None:
         try:
-            prompt = self.prepare([_WARM_UP])
-            request = GenerationRequest("warm-up", prompt, BASE, Sampling(max_tokens=1))
-            async for _ in self.generate(request):
-                pass
+            await greet(self)
         except HeedError as error:
             raise Invalid(
                 f"The base model in {folder} cannot answer a greeting: {error.message}",
                 param="base_model",
             ) from error
-
-    def _checked(self, token_ids: Sequence[int], *, param: str = "messages") -> Prompt:
-        limits.check_prompt(len(token_ids), self.context_tokens, param=param)
-        return Prompt(tuple(token_ids))
 
     def _running_worker(self) -> Worker:
         if self._worker is None or not self._worker.built.done():

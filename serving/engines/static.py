@@ -115,7 +115,6 @@ class StaticDecoder(Decoder):
         """Return the first grouping in which each row gets the numbers that it gets alone."""
         alone, allowed = rehearsed_rows(self._model), tolerance(self._model.dtype)
         found: list[str] = []
-        # Of whatever kind: another grouping may do, and else it is told to who starts the engine.
         try:
             self._rehearse([[row] for row in alone], "apart")
             off = _worst(alone, [plainly(self._model, row) for row in alone])
@@ -127,6 +126,7 @@ class StaticDecoder(Decoder):
             rows = rehearsed_rows(self._model)
             try:
                 self._rehearse([rows], grouping)
+            # Of whatever kind: another grouping may do, and else it is told to who starts the engine.
             except Exception as error:  # noqa: BLE001
                 found.append(f"{grouping}: {type(error).__name__}: {error}")
                 continue

@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from feedback.errors import HeedError, Unavailable
+from feedback.errors import Unavailable
 from serving.engines.base import ChatMessage, Chunk, Engine, EngineHealth, GenerationRequest, Prompt
 from serving.engines.interruptible import Interruptible
 from serving.engines.restarts import Restarts, fault, let_go
+from serving.engines.starting import told
 
 log = logging.getLogger("heed.engine")
 
@@ -98,7 +99,7 @@ class SupervisedEngine:
         try:
             self._inner = await self._started(self._latest)
         except BaseException as error:
-            self._detail = error.message if isinstance(error, HeedError) else "failed to start"
+            self._detail = told(error, "failed to start")
             raise
         self._base_hash = self._inner.base_hash
         self._context_tokens = self._inner.context_tokens
@@ -216,7 +217,7 @@ class SupervisedEngine:
                 fresh = await self._started(self._make())
             # Whatever keeps it from starting is a reason to try again, within the bounds above.
             except Exception as error:  # noqa: BLE001
-                cause = error.message if isinstance(error, HeedError) else repr(error)
+                cause = told(error)
                 self._detail = f"the engine does not start again ({cause}); trying on"
                 log.error("restart %d within a minute failed: %s", self._attempts.lately, cause)
                 continue
@@ -261,7 +262,7 @@ class SupervisedEngine:
                 self._lost.pop(adapter_id, None)
             # The others must not wait for the one that cannot be had.
             except Exception as error:  # noqa: BLE001
-                reason = error.message if isinstance(error, HeedError) else repr(error)
+                reason = told(error)
                 if self._lost.get(adapter_id) != reason:
                     log.error("adapter %s could not be loaded again: %s", adapter_id, reason)
                 self._lost[adapter_id] = reason

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from feedback.errors import HeedError, Invalid, NotFound, Unavailable
-from serving.engines import chat_template, limits, vllm_extras
+from serving.engines import chat_template, prompts, vllm_extras
 from serving.engines.base import (
     BASE,
     ChatMessage,
@@ -22,8 +22,8 @@ from serving.engines.base import (
     Feature,
     GenerationRequest,
     Prompt,
-    Sampling,
 )
+from serving.engines.starting import greet, told
 from serving.engines.token_bytes import TokenBytes
 from serving.engines.vllm_answer import VllmAnswer, read, send
 from serving.engines.vllm_client import VllmClient
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from serving.engines.structured import Structures
 
 _NOT_RUNNING = "The engine is not running. Start it, or ask again in a moment."
-_WARM_UP: ChatMessage = {"role": "user", "content": "Hello"}
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
@@ -135,7 +134,7 @@ class VllmEngine:
             await self._warm_up()
         except BaseException as error:
             await self.stop()
-            self._detail = error.message if isinstance(error, HeedError) else "failed to start"
+            self._detail = told(error, "failed to start")
             raise
 
     async def stop(self) -> None:
@@ -158,18 +157,16 @@ class VllmEngine:
             Invalid: the template refuses the messages, or they leave no room in the context.
             Unavailable: the engine has not been started.
         """
-        limits.check_characters(messages, self.context_tokens)
-        return self._fitting(chat_template.render(self._rendering(), messages))
+        return prompts.of_chat(self._tokenizer, messages, self.context_tokens)
 
     def prepare_text(self, text: str) -> Prompt:
-        """Count a bare text, which no template goes around.
+        """Tokenise a bare text that is to be continued.
 
         Raises:
-            Invalid: it leaves no room in the context.
+            Invalid: it is empty, or leaves no room in the context.
             Unavailable: the engine has not been started.
         """
-        limits.check_characters([{"role": "user", "content": text}], self.context_tokens)
-        return self._fitting(self._rendering().encode(text))
+        return prompts.of_text(self._tokenizer, text, self.context_tokens)
 
     def constraint(
         self, kind: Literal["json_object", "json_schema"], schema: dict[str, Any] | None
@@ -279,15 +276,6 @@ class VllmEngine:
         end = self._tokenizer.eos_token_id
         self._structures = Structures(self._tokenizer, [] if end is None else [end])
 
-    def _fitting(self, token_ids: Sequence[int]) -> Prompt:
-        limits.check_prompt(len(token_ids), self.context_tokens)
-        return Prompt(tuple(token_ids))
-
-    def _rendering(self) -> Any:
-        if self._tokenizer is None:
-            raise Unavailable(_NOT_RUNNING)
-        return self._tokenizer
-
     def _running(self) -> VllmLink:
         if self._link is None:
             raise Unavailable(_NOT_RUNNING)
@@ -300,10 +288,7 @@ class VllmEngine:
 
     async def _warm_up(self) -> None:
         try:
-            prompt = self.prepare([_WARM_UP])
-            request = GenerationRequest("warm-up", prompt, BASE, Sampling(max_tokens=1))
-            async for _ in self.generate(request):
-                pass
+            await greet(self)
         except Invalid as error:
             raise Invalid(
                 f"vLLM at {self._url} cannot answer a greeting: {error.message}",

@@ -1,5 +1,6 @@
 """A real server on a free loopback port, with the engine that repeats people."""
 
+import shutil
 import socket
 import threading
 import time
@@ -102,14 +103,23 @@ class Server:
         return row.id, {"Authorization": f"Bearer {token}"}
 
     def publish(
-        self, *, parent: str | None = None, state: str = "candidate", base_hash: str | None = None
+        self,
+        *,
+        parent: str | None = None,
+        state: str = "candidate",
+        base_hash: str | None = None,
+        peft_folder: Path | None = None,
     ) -> str:
         """Put an adapter into the registry that this engine can serve; returns its id."""
         name = new_id("adp")
         data_dir = self.store.settings.data_dir
+        staging = staged(data_dir / "staging" / name, name.encode())
+        if peft_folder is not None:
+            for file in registry.FILES:
+                shutil.copy(peft_folder / file, staging / file)
         made: Adapter = registry.publish(
             data_dir,
-            staged(data_dir / "staging" / name, name.encode()),
+            staging,
             adapter_id=name,
             parent_id=parent,
             round_id="rnd_test",

@@ -7,7 +7,6 @@ that is late, mixed of both, or labelled with the wrong version is seen.
 import asyncio
 import itertools
 import json
-import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -19,13 +18,11 @@ import httpx
 import pytest
 from transformers import AutoTokenizer
 
-from feedback.ids import new_id
 from feedback.settings import FeedbackSettings
 from serving.engines.local import LocalEngine
 from tests.serving.conftest import PATIENCE_SECONDS, Server, on_sqlite, running
 from tests.serving.engines import tiny
 from tests.serving.engines.asking import user
-from trainer import registry
 
 pytestmark = on_sqlite
 
@@ -90,7 +87,7 @@ def loaded(settings: FeedbackSettings, tmp_path: Path) -> Iterator[Loaded]:
         names: list[str] = []
         for seed in (1, 2):
             folder = tiny.build_adapter(base, tmp_path / f"adapter{seed}", seed)
-            names.append(_publish(server, folder, parent=names[-1] if names else None))
+            names.append(server.publish(parent=names[-1] if names else None, peft_folder=folder))
             texts[names[-1]] = _texts(base, folder, engine)
         for said in SAID:
             assert len({texts[name][said] for name in texts}) == 3, "versions cannot be told apart"
@@ -262,29 +259,6 @@ def _check(loaded: Loaded, answer: Seen) -> None:
 
 def _client(server: Server) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS)
-
-
-def _publish(server: Server, peft_folder: Path, *, parent: str | None) -> str:
-    """Put a PEFT folder's weights into the registry; returns the adapter's id."""
-    name, data_dir = new_id("adp"), server.store.settings.data_dir
-    staging = data_dir / "staging" / name
-    staging.mkdir(parents=True)
-    for file in registry.FILES:
-        shutil.copy(peft_folder / file, staging / file)
-    made = registry.publish(
-        data_dir,
-        staging,
-        adapter_id=name,
-        parent_id=parent,
-        round_id="rnd_test",
-        base_model="tiny",
-        base_hash=server.parts.engine.base_hash,
-    )
-    made.round_id = None
-    with server.store.session(write=True) as session:
-        session.add(made)
-        session.commit()
-    return name
 
 
 def _texts(base: Path, adapter: Path | None, engine: LocalEngine) -> dict[str, str]:

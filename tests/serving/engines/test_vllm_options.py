@@ -252,3 +252,14 @@ def test_a_token_that_vllm_thinks_impossible_is_told_as_such() -> None:
     }
     assert vllm_extras.told(choice, 2) == ((7, -9999.0, ()),)
     assert vllm_extras.told({"finish_reason": None, "logprobs": None}, 2) == ()
+
+
+def test_a_bare_text_that_cannot_be_continued_is_refused_by_name(served: Served) -> None:
+    async def play() -> None:
+        async with reaching(served) as engine:
+            for text in ("", "tea " * engine.context_tokens, "tea" * 100_000):
+                with pytest.raises(Invalid) as refused:
+                    engine.prepare_text(text)
+                assert refused.value.param == "prompt"
+
+    asyncio.run(play())
