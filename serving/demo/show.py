@@ -117,7 +117,7 @@ def closing(
 ) -> None:
     """Say how it ended and where to look next."""
     verdict = (
-        "[green]The chatbot learned, forgot nothing it should keep, and refused the lies.[/green]"
+        "[green]The chatbot learned, lost no more than the gate allows, and refused the lies.[/green]"
         if improved
         else "[red]The loop did not improve the chatbot this time; the tables say where.[/red]"
     )
