@@ -45,6 +45,12 @@ class ServingSettings(BaseModel):
         gt=0,
         description="A request whose head, or then whose body, takes longer to arrive is cut off.",
     )
+    keep_alive_seconds: int = Field(
+        75,
+        ge=1,
+        description="An idle connection is closed after this time. It should be longer than its "
+        "clients and proxies keep theirs, or a request may meet the closing door.",
+    )
     drain_seconds: float = Field(
         8.0,
         ge=0,

@@ -37,15 +37,11 @@ class Answered:
     def answers(
         self,
         conversations: Sequence[Conversation],
-        ask: Callable[[Sequence[Conversation]], Sequence[str]],
+        ask: Callable[[Sequence[int]], Sequence[str]],
     ) -> list[str]:
-        """Return the answers in order; `ask` is called once, with the conversations not known."""
+        """Return the answers in order; `ask` is called once, with the numbers of those not known."""
         keys = [_key(conversation) for conversation in conversations]
-        new = {
-            key: conversation
-            for key, conversation in zip(keys, conversations, strict=True)
-            if key not in self._known
-        }
+        new = {key: at for at, key in enumerate(keys) if key not in self._known}
         if new:
             said = ask(list(new.values()))
             self._known.update(zip(new, said, strict=True))

@@ -5,7 +5,9 @@ prompt and itself only. Logits are computed where a token of an answer is predic
 Knows no objective.
 """
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -108,19 +110,13 @@ def answer_logits(model: Any, batch: Batch) -> Tensor:
     head is narrowed.
     """
 
-    def narrow(_head: object, inputs: tuple[Tensor, ...]) -> Tensor:
-        return inputs[0].flatten(0, 1).index_select(0, batch.at)
-
     given = {"attention_mask": batch.attention_mask, "position_ids": batch.position_ids}
-    handle = model.get_output_embeddings().register_forward_pre_hook(narrow)
-    try:
+    with _narrowed(model.get_output_embeddings(), batch.at):
         output = model(
             input_ids=batch.input_ids,
             use_cache=False,
             **{name: value for name, value in given.items() if value is not None},
         )
-    finally:
-        handle.remove()
     logits: Tensor = output.logits
     return logits.float()
 
@@ -157,6 +153,28 @@ def fill_references(
             values = branch_log_probs(model, batch).tolist()
         for row, first in zip(group, batch.first, strict=True):
             row.reference = values[first : first + len(row.branches)]
+
+
+_asked = threading.local()
+_installing = threading.Lock()
+
+
+@contextmanager
+def _narrowed(head: Any, at: Tensor) -> Iterator[None]:
+    """Let a model's head see these positions only, in this thread: others use it meanwhile."""
+    with _installing:
+        if not hasattr(head, "heed_narrow"):
+            head.heed_narrow = head.register_forward_pre_hook(_narrow)
+    _asked.at = at
+    try:
+        yield
+    finally:
+        _asked.at = None
+
+
+def _narrow(_head: object, inputs: tuple[Tensor, ...]) -> Tensor | None:
+    at: Tensor | None = getattr(_asked, "at", None)
+    return None if at is None else inputs[0].flatten(0, 1).index_select(0, at)
 
 
 def _fork(spans: list[tuple[int, list[int]]], length: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ parameters a rank of 32 is a sixth of the width: three products per layer, two o
 longer than one. Knows no objective, no data and no trainer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,25 +17,73 @@ from torch.nn import functional
 _WORTH_RANKS = 6
 
 
+class Folded:
+    """The folded layers of a model: W + sBA of each, as of the last `refresh`."""
+
+    def __init__(self, layers: list["_Layer"]) -> None:
+        self._layers = layers
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    @property
+    def products(self) -> list[Tensor]:
+        """W + sBA (out, in) of each layer; their gradients lead on to A and B."""
+        return [layer.product for layer in self._layers]
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """A and B of each layer."""
+        return [weight for layer in self._layers for weight in (layer.down, layer.up)]
+
+    def refresh(self) -> None:
+        """Multiply anew; to be called whenever A or B has changed."""
+        for layer in self._layers:
+            layer.refresh()
+
+
 @contextmanager
-def folded(model: Any, *, frozen: bool = False) -> Iterator[int]:
-    """Compute the adapter of a PEFT model that way, where it pays; yields in how many layers.
+def folded(model: Any, *, frozen: bool = False) -> Iterator[Folded]:
+    """Compute the adapter of a PEFT model that way, where it pays; yields the layers it is done in.
 
     Layers with dropout on the adapter's input, and all but plain LoRA on plain linear layers, stay
     as they are. Use it in fp32 only: rounded to bf16, W + sBA would swallow small updates.
 
     Args:
         model: a PEFT model with one active adapter.
-        frozen: the weights stay as they are meanwhile, so that the products are computed once.
+        frozen: the weights stay as they are meanwhile, and nobody asks for gradients.
     """
-    layers = [m for m in model.modules() if _worthwhile(m)]
-    for layer in layers:
-        layer.forward = _fold(layer, layer.active_adapters[0], frozen)
+    modules = [m for m in model.modules() if _worthwhile(m)]
+    found = Folded([_Layer(module) for module in modules])
+    if frozen:
+        with no_grad():
+            found.refresh()
+    else:
+        found.refresh()
+    for module, layer in zip(modules, found._layers, strict=True):
+        module.forward = layer.forward
     try:
-        yield len(layers)
+        yield found
     finally:
-        for layer in layers:
-            del layer.forward
+        for module in modules:
+            del module.forward
+
+
+class _Layer:
+    """One linear layer with its adapter multiplied in."""
+
+    def __init__(self, layer: Any) -> None:
+        name = layer.active_adapters[0]
+        self._base = layer.base_layer
+        self.down, self.up = layer.lora_A[name].weight, layer.lora_B[name].weight
+        self._scale = layer.scaling[name]
+        self.product: Tensor = self._base.weight
+
+    def refresh(self) -> None:
+        self.product = addmm(self._base.weight, self.up, self.down, alpha=self._scale)
+
+    def forward(self, x: Tensor, *_args: object, **_kwargs: object) -> Tensor:
+        return functional.linear(x, self.product, self._base.bias)
 
 
 def _worthwhile(module: nn.Module) -> bool:
@@ -53,20 +101,3 @@ def _worthwhile(module: nn.Module) -> bool:
         return False
     wide, deep = layer.base_layer.in_features, layer.base_layer.out_features
     return bool(wide * deep < _WORTH_RANKS * layer.r[name] * (wide + deep))
-
-
-def _fold(layer: Any, name: str, frozen: bool) -> Callable[..., Tensor]:
-    base = layer.base_layer
-    down, up, scale = layer.lora_A[name], layer.lora_B[name], layer.scaling[name]
-
-    def product() -> Tensor:
-        return addmm(base.weight, up.weight, down.weight, alpha=scale)
-
-    def forward(x: Tensor, *_args: object, **_kwargs: object) -> Tensor:
-        return functional.linear(x, product() if kept is None else kept, base.bias)
-
-    kept = None
-    if frozen:
-        with no_grad():
-            kept = product()
-    return forward

@@ -9,6 +9,8 @@ from pathlib import Path
 
 _SAMPLE_SECONDS = 0.1
 _SMALL_BYTES = 32 * 1024 * 1024
+# A step holds two to four batches; more lanes than that would only wait.
+_MOST_LANES = 4
 
 
 def calm_threads() -> None:
@@ -22,28 +24,27 @@ def calm_threads() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def threads(wanted: int | None, *, base_folder: Path) -> int:
-    """How many threads to use: `wanted`, or as many as there are free cores, at least one.
+def spread(wanted: int | None, *, base_folder: Path) -> tuple[int, int]:
+    """How many threads share one operation, and how many pieces of work run side by side.
 
-    A small model gets one: its operations are too short to share, and two threads that wait for
-    each other at every one of them took twice the CPU time and longer by the clock.
+    A small model's operations are too short to share: two threads that wait for each other at
+    every one of them took twice the CPU time and longer by the clock. Its batches, which wait for
+    each other once a step, are spread over the cores instead; those of a large model share all
+    cores that are free, one batch after another.
 
     Args:
-        wanted: the plan's number, which always wins.
+        wanted: the plan's number of threads in all, which always wins.
         base_folder: the base model, whose weights' size decides.
     """
-    if wanted is not None:
-        return wanted
     weights_bytes = sum(path.stat().st_size for path in base_folder.glob("*.safetensors"))
-    return 1 if weights_bytes < _SMALL_BYTES else free_cores()
+    if weights_bytes >= _SMALL_BYTES:
+        return wanted or free_cores(), 1
+    return 1, wanted or min(_cores(), _MOST_LANES)
 
 
 def free_cores(proc_stat: Path = Path("/proc/stat")) -> int:
     """Cores that this process may use and that nobody used in the last tenth of a second."""
-    if hasattr(os, "sched_getaffinity"):
-        allowed = len(os.sched_getaffinity(0))
-    else:
-        allowed = os.cpu_count() or 1
+    allowed = _cores()
     if allowed == 1 or not proc_stat.exists():
         return allowed
     before = _jiffies(proc_stat)
@@ -61,6 +62,13 @@ def has_native_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
     text = cpuinfo.read_text(encoding="ascii", errors="ignore")
     return "avx512_bf16" in text or "amx_bf16" in text
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _jiffies(proc_stat: Path) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from feedback.harvest import Word
-from trainer.answered import Answered, Conversation
+from trainer.answered import Answered
 from trainer.evaluate import Scored, Scores, score
 from trainer.evidence import Evidence, Kind, Paired, pair
 from trainer.examples import Message
@@ -34,9 +34,10 @@ class Answers(Protocol):
         *,
         adapter: str | None,
         max_new_tokens: int,
+        guesses: Sequence[str | None] | None = None,
         report: Callable[[int, int], None] | None = None,
     ) -> list[str]:
-        """Greedy answers, in order."""
+        """Greedy answers, in order; good guesses save time and change nothing."""
 
     def drift(
         self,
@@ -80,20 +81,29 @@ def judge(
     items = [item for _, part in parts for item in part]
     total = 2 * len(items)
 
-    def scored(adapter: str | None, known: Answered, done_before: int) -> tuple[Scored, ...]:
-        def ask(conversations: Sequence[Conversation]) -> list[str]:
-            done_already = done_before + len(items) - len(conversations)
+    def scored(
+        adapter: str | None, known: Answered, guesses: Sequence[str | None], done_before: int
+    ) -> tuple[Scored, ...]:
+        def ask(numbers: Sequence[int]) -> list[str]:
+            done_already = done_before + len(items) - len(numbers)
             return policy.answers(
-                conversations,
+                [items[at].messages for at in numbers],
                 adapter=adapter,
                 max_new_tokens=plan.max_new_tokens,
+                guesses=[guesses[at] for at in numbers],
                 report=lambda done, _: report(done_already + done, total),
             )
 
         return score(lambda asked: known.answers(asked, ask), items).results
 
-    before = scored(incumbent, remembered[0], 0)
-    after = scored("candidate", remembered[1], len(items))
+    expected = [item.expected if item.check == "exact" else None for item in items]
+    before = scored(incumbent, remembered[0], expected, 0)
+    # Most answers stay as they were; those to new corrections are what the round was for.
+    guesses = [
+        item.expected if item.suite == NEW else was.answer
+        for item, was in zip(items, before, strict=True)
+    ]
+    after = scored("candidate", remembered[1], guesses, len(items))
     pairs: list[Paired] = []
     start = 0
     for kind, part in parts:

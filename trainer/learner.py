@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from feedback.errors import HeedError, Invalid
 from trainer import hardware, packing, rows
 from trainer.examples import Example
+from trainer.lanes import Lanes
 from trainer.settings import Plan
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def train(
 
     The reference of DPO and KTO is the model as it is when training starts: `parent`, or the base
     model where there is none. A parent keeps its rank, alpha and target modules; the plan's are
-    those of a fresh adapter. Same inputs and as many threads give the same weights on a CPU.
+    those of a fresh adapter. Same inputs give the same weights on a CPU; for a small model with any
+    number of threads, for others with as many.
 
     Args:
         plan: the hyperparameters.
@@ -114,9 +116,8 @@ def train(
 
         from trainer import adapter_folder, base_model, folded_lora, round_trainer
 
-        if torch.get_num_threads() != (
-            threads := hardware.threads(plan.threads, base_folder=base_folder)
-        ):
+        threads, lane_count = hardware.spread(plan.threads, base_folder=base_folder)
+        if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
     stop_if_asked()
     with clock.stage("load"):
@@ -158,7 +159,7 @@ def train(
         )
 
     fold = folded_lora.folded(model) if autocast is None else nullcontext()
-    with fold:
+    with fold as folded, Lanes(lane_count) as lanes:
         with clock.stage("reference"), _precision(autocast):
             share = _refer(model, encoded, plan, stop_if_asked, exact=autocast is None)
         with clock.stage("train"), _few_collections(), tempfile.TemporaryDirectory() as scratch:
@@ -169,6 +170,8 @@ def train(
                 plan=plan,
                 scratch=scratch,
                 share=share,
+                folded=folded,
+                lanes=lanes,
                 autocast=autocast,
                 report=step_done,
                 before_each=stop_if_asked,

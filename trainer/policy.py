@@ -6,6 +6,7 @@ state of the model.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch.nn import functional
 from trainer import adapter_folder, base_model, folded_lora
 from trainer.batches import Batch, answer_logits, branch_log_probs, collate
 from trainer.examples import Message
+from trainer.lanes import Lanes
 from trainer.packing import by_length
 from trainer.rows import Row
 
@@ -31,13 +33,19 @@ _BATCH_LOGITS = 2**26
 
 
 class Policy:
-    """One base model and any number of adapters on it."""
+    """One base model and any number of adapters on it.
 
-    def __init__(self, base: base_model.BaseModel) -> None:
+    Args:
+        base: the model.
+        lanes: batches that are worked on at once.
+    """
+
+    def __init__(self, base: base_model.BaseModel, *, lanes: int = 1) -> None:
         self._base = base
         self._peft: Any = None
         self._names: set[str] = set()
         config = base.model.config.get_text_config()
+        self._lanes = lanes
         self._score_tokens = max(256, min(_BATCH_TOKENS, _BATCH_LOGITS // config.vocab_size))
 
     @classmethod
@@ -46,14 +54,16 @@ class Policy:
 
         Args:
             base_folder: what `from_pretrained` reads.
-            threads: CPU threads; by default the free cores.
+            threads: CPU threads; by default as `hardware.spread` says.
 
         Raises:
             Invalid: there is no such model, or it is not made for chat.
         """
-        torch.set_num_threads(threads or hardware.free_cores())
+        each, lanes = hardware.spread(threads, base_folder=base_folder)
+        torch.set_num_threads(each)
         gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        return cls(base_model.load(base_folder, dtype=torch.bfloat16 if gpu else torch.float32))
+        base = base_model.load(base_folder, dtype=torch.bfloat16 if gpu else torch.float32)
+        return cls(base, lanes=lanes)
 
     def attach(self, name: str, folder: Path) -> None:
         """Load one more adapter under a name of its own.
@@ -82,17 +92,22 @@ class Policy:
         *,
         adapter: str | None,
         max_new_tokens: int,
+        guesses: Sequence[str | None] | None = None,
         report: Callable[[int, int], None] | None = None,
     ) -> list[str]:
         """The most likely next token, again and again, until the answer ends.
 
         Equal to `generate(do_sample=False)` without penalties; `generate` prepares every step
-        anew, which on a small model costs more than the step.
+        anew, which on a small model costs more than the step. A guess is checked in one pass, and
+        as much of it as the model would have said itself need not be said again, token by token
+        (Stern, Shazeer and Uszkoreit 2018, https://arxiv.org/abs/1811.03115).
 
         Args:
             conversations: each waits for the assistant.
             adapter: its name, or None for the base model.
             max_new_tokens: answers end here at the latest, or where the context ends.
+            guesses: what may well be answered, one for each conversation or None where nobody
+                knows; a wrong one changes no answer, and costs a little.
             report: called with how many are answered, and of how many.
 
         Raises:
@@ -103,18 +118,34 @@ class Policy:
         for number, prompt in enumerate(prompts):
             if len(prompt) >= self._base.context_tokens:
                 raise Invalid(f"Conversation {number} fills the model's context; see fits().")
-        answered: list[list[int]] = [[] for _ in prompts]
-        done = 0
-        with self._using(adapter) as model, torch.inference_mode():
-            for group in self._alike(prompts, max_new_tokens):
-                found = self._greedy(model, [prompts[i] for i in group], max_new_tokens)
-                for number, ids in zip(group, found, strict=True):
-                    answered[number] = ids
+        room = [min(max_new_tokens, self._base.context_tokens - len(p)) for p in prompts]
+        with self._using(adapter) as model, Lanes(self._lanes) as lanes:
+            said: list[list[int]] = [[] for _ in prompts]
+            if guesses is not None:
+                rows = self._guessed(prompts, conversations, guesses, room)
+                for number, ids in self._agreed(model, lanes, rows).items():
+                    said[number] = ids
+            going = [at for at, ids in enumerate(said) if self._goes_on(ids, room[at])]
+            done = len(prompts) - len(going)
+            if report is not None and done:
+                report(done, len(prompts))
+            # What is agreed on is part of the prompt from here on.
+            rest = [prompts[at] + said[at] for at in going]
+            left = [room[at] - len(said[at]) for at in going]
+            groups = self._alike(rest, left)
+
+            def finish(group: list[int]) -> list[list[int]]:
+                return self._greedy(model, [rest[i] for i in group], [left[i] for i in group])
+
+            found = lanes.map(finish, groups, cost=lambda group: sum(len(rest[i]) for i in group))
+            for group, answers in zip(groups, found, strict=True):
+                for number, more in zip(group, answers, strict=True):
+                    said[going[number]] += more
                 done += len(group)
                 if report is not None:
                     report(done, len(prompts))
         decode = self._base.tokenizer.decode
-        return [decode(ids, skip_special_tokens=True).strip() for ids in answered]
+        return [decode(ids, skip_special_tokens=True).strip() for ids in said]
 
     def log_likelihood(
         self, rows: Sequence[tuple[Sequence[Message], str]], *, adapter: str | None
@@ -186,7 +217,54 @@ class Policy:
                 scores[place[id(row)]] = value / len(row.branches[0])
         return scores
 
-    def _alike(self, prompts: Sequence[list[int]], max_new_tokens: int) -> list[list[int]]:
+    def _guessed(
+        self,
+        prompts: Sequence[list[int]],
+        conversations: Sequence[Sequence[Message]],
+        guesses: Sequence[str | None],
+        room: Sequence[int],
+    ) -> dict[int, Row]:
+        """The guesses as rows, by the number of their prompt."""
+        texts = {at: guess for at, guess in enumerate(guesses) if guess is not None}
+        pairs = self._base.encoder.pairs([(conversations[at], texts[at]) for at in texts])
+        return {
+            at: Row("demonstration", prompt, [guess[: room[at]]])
+            for at, (prompt, guess) in zip(texts, pairs, strict=True)
+            if prompt == prompts[at]
+        }
+
+    def _agreed(self, model: Any, lanes: Lanes, rows: dict[int, Row]) -> dict[int, list[int]]:
+        """As much of each guess as the model would have said, and its own word after that."""
+
+        @torch.inference_mode()
+        def own(group: list[Row]) -> list[int]:
+            batch = collate(group, pad=self._base.pad).to(self._base.model.device)
+            words: list[int] = answer_logits(model, batch).argmax(-1).tolist()
+            return words
+
+        place = {id(row): at for at, row in rows.items()}
+        groups = by_length(list(rows.values()), budget_tokens=self._score_tokens)
+        found = lanes.map(own, groups, cost=lambda group: sum(row.tokens for row in group))
+        said = {}
+        for group, words in zip(groups, found, strict=True):
+            rest = iter(words)
+            for row in group:
+                guess = row.branches[0]
+                ours = list(islice(rest, len(guess)))
+                same = sum(
+                    1
+                    for _ in takewhile(
+                        lambda pair: pair[0] == pair[1], zip(ours, guess, strict=True)
+                    )
+                )
+                said[place[id(row)]] = ours[: same + 1]
+        return said
+
+    def _goes_on(self, ids: list[int], room: int) -> bool:
+        """Whether an answer that starts so has not ended yet."""
+        return len(ids) < room and not (ids and ids[-1] in self._base.ends)
+
+    def _alike(self, prompts: Sequence[list[int]], left: Sequence[int]) -> list[list[int]]:
         """Numbers of the prompts in batches of like length, the longest first.
 
         One whose answer may reach the end of the context is alone, lest it cut others short.
@@ -196,7 +274,7 @@ class Policy:
             longest = len(prompts[groups[-1][0]]) if groups else 0
             if (
                 groups
-                and longest + max_new_tokens <= self._base.context_tokens
+                and longest + max(left[groups[-1][0]], left[number]) <= self._base.context_tokens
                 and longest * (len(groups[-1]) + 1) <= _BATCH_TOKENS
             ):
                 groups[-1].append(number)
@@ -204,24 +282,25 @@ class Policy:
                 groups.append([number])
         return groups
 
+    @torch.inference_mode()
     def _greedy(
-        self, model: Any, prompts: Sequence[list[int]], max_new_tokens: int
+        self, model: Any, prompts: Sequence[list[int]], left: Sequence[int]
     ) -> list[list[int]]:
-        """Ids of the answers to prompts of about the same length."""
+        """Ids of the answers to prompts of about the same length, each of at most `left` tokens."""
         from transformers import DynamicCache
 
         length = max(map(len, prompts))
+        steps = min(max(left), self._base.context_tokens - length)
         lines = [[self._base.pad] * (length - len(ids)) + ids for ids in prompts]
         ids = torch.tensor(lines, device=model.device)
         starts = torch.tensor([[length - len(p)] for p in prompts], device=model.device)
-        span = torch.arange(length + max_new_tokens, device=model.device)
+        span = torch.arange(length + steps, device=model.device)
         mask = (span >= starts).long() if bool((starts > 0).any()) else None
         positions = (span[:length] - starts).clamp(min=0)
         cache = DynamicCache(config=model.config)
-        ends = torch.tensor(sorted(self._base.ends), device=model.device)
         alive = list(range(len(prompts)))
         found: list[list[int]] = [[] for _ in prompts]
-        for step in range(min(max_new_tokens, self._base.context_tokens - length)):
+        for step in range(steps):
             logits = model(
                 input_ids=ids,
                 attention_mask=None if mask is None else mask[:, : length + step],
@@ -231,20 +310,20 @@ class Policy:
                 logits_to_keep=1,
             ).logits
             chosen = logits[:, -1].float().argmax(-1)
-            going = ~torch.isin(chosen, ends)
-            for line, (token, goes) in enumerate(zip(chosen.tolist(), going.tolist(), strict=True)):
+            for line, token in enumerate(chosen.tolist()):
                 if alive[line] >= 0:
-                    found[alive[line]].append(token)
-                    if not goes:
+                    answer = found[alive[line]]
+                    answer.append(token)
+                    if not self._goes_on(answer, left[alive[line]]):
                         alive[line] = -1
-            left = [line for line, number in enumerate(alive) if number >= 0]
-            if not left:
+            going = [line for line, number in enumerate(alive) if number >= 0]
+            if not going:
                 break
             ids, positions = chosen[:, None], positions[:, -1:] + 1
-            if 2 * len(left) <= len(alive):  # answered lines cost as much as the others
-                keep = torch.tensor(left, device=model.device)
+            if 2 * len(going) <= len(alive):  # answered lines cost as much as the others
+                keep = torch.tensor(going, device=model.device)
                 cache.batch_select_indices(keep)
-                alive = [alive[line] for line in left]
+                alive = [alive[line] for line in going]
                 ids, positions = ids[keep], positions[keep]
                 mask = None if mask is None else mask[keep]
         return found

@@ -8,7 +8,7 @@ checkpoints, sampling and telemetry, is switched off.
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,8 @@ from trl import SFTConfig, SFTTrainer
 from feedback.errors import Invalid
 from trainer.batches import Batch, branch_log_probs, collate
 from trainer.examples import Kind
+from trainer.folded_lora import Folded
+from trainer.lanes import Lanes
 from trainer.objectives import NLL_SHARE, Denominators, denominators, losses
 from trainer.packing import Step
 from trainer.settings import Plan
@@ -50,6 +52,8 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         plan: the hyperparameters.
         scratch: a folder for what the Trainer insists to write; nothing in it is kept.
         share: whether a row's branches share their prompt in one line.
+        folded: the layers that are computed as one product, if any.
+        lanes: where the batches of a step run; how many changes no result.
         autocast: the dtype to compute in, or None for the weights' own.
         report: called after every step.
         before_each: called before every batch; may raise to stop.
@@ -65,6 +69,8 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         plan: Plan,
         scratch: str,
         share: bool = True,
+        folded: Folded | None = None,
+        lanes: Lanes | None = None,
         autocast: torch.dtype | None = None,
         report: Callable[[StepDone], None] = lambda _: None,
         before_each: Callable[[], None] = lambda: None,
@@ -73,6 +79,8 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         self._schedule = schedule
         self._plan = plan
         self._share = share
+        self._folded = folded
+        self._lanes = lanes or Lanes(1)
         self._autocast_dtype = autocast
         self._before_each = before_each
         self._nll_share = nll_share
@@ -133,14 +141,32 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
             model.train()
         self._rate = self._get_learning_rate()
         self._objectives.clear()
-        total = torch.zeros((), device=self.args.device)
-        for batch in inputs:
+        over = num_items_in_batch or denominators([row for b in inputs for row in b.rows])
+        products, weights = self._differentiated(model)
+
+        def gradients(batch: Batch) -> tuple[Mapping[Kind, float], Tensor, list[Tensor | None]]:
             self._before_each()
-            loss = self.compute_loss(model, batch, num_items_in_batch=num_items_in_batch)
-            self.accelerator.backward(loss)
-            total += loss.detach()
+            found, total = self._losses(model, batch, over)
+            each = torch.autograd.grad(total, [*products, *weights], allow_unused=True)
+            return found, total.detach(), list(each)
+
+        loss = torch.zeros((), device=self.args.device)
+        summed: list[Tensor | None] = [None] * (len(products) + len(weights))
+        # Summed in the order of the batches, so that it does not matter which was done first.
+        for batch, (found, total, each) in zip(
+            inputs, self._lanes.map(gradients, inputs, cost=lambda b: b.tokens), strict=True
+        ):
+            for kind, value in found.items():
+                self._objectives[kind] += value
+            loss += total
+            summed = [_sum(a, b) for a, b in zip(summed, each, strict=True)]
             self._tokens += batch.tokens
-        return total
+        for weight, gradient in zip(weights, summed[len(products) :], strict=True):
+            weight.grad = gradient
+        asked = [(p, g) for p, g in zip(products, summed, strict=False) if g is not None]
+        if asked:
+            torch.autograd.backward([p for p, _ in asked], [g for _, g in asked])
+        return loss
 
     def compute_loss(
         self,
@@ -150,21 +176,29 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         num_items_in_batch: Denominators | None = None,
     ) -> Tensor:
         """Σₖ λₖ · lossₖ over the objectives k that the batch holds."""
+        return self._losses(model, inputs, num_items_in_batch or denominators(inputs.rows))[1]
+
+    def _differentiated(self, model: Any) -> tuple[list[Tensor], list[Tensor]]:
+        """What a batch's gradient is asked of: folded products, and the weights of other layers."""
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        if self._folded is None:
+            return [], trained
+        self._folded.refresh()
+        known = {id(weight) for weight in self._folded.parameters}
+        return self._folded.products, [weight for weight in trained if id(weight) not in known]
+
+    def _losses(
+        self, model: Any, inputs: Batch, over: Denominators
+    ) -> tuple[Mapping[Kind, float], Tensor]:
+        """Each objective's loss, and their weighted sum."""
         batch = inputs.to(self.args.device)
         with self._precision():
             log_probs = branch_log_probs(model, batch)
-        found = losses(
-            log_probs,
-            batch,
-            num_items_in_batch or denominators(batch.rows),
-            beta=self._plan.beta,
-            nll_share=self._nll_share,
-        )
+        found = losses(log_probs, batch, over, beta=self._plan.beta, nll_share=self._nll_share)
         total = log_probs.new_zeros(())
         for kind, loss in found.items():
-            self._objectives[kind] += loss.item()
             total = total + self._weights[kind] * loss
-        return total
+        return {kind: loss.item() for kind, loss in found.items()}, total
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The plan's schedule without the two rates of zero that stand at its ends.
@@ -227,6 +261,12 @@ def objective_weights(plan: Plan) -> dict[Kind, float]:
         "preference": plan.preference_weight,
         "verdict": plan.verdict_weight,
     }
+
+
+def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return one.add_(other)
 
 
 def _one_later(rate: Callable[[int], float]) -> Callable[[int], float]:

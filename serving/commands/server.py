@@ -52,6 +52,7 @@ def run(settings: Settings, *, roles: Sequence[Role]) -> None:
             http=receiving_within(settings.serving.receive_seconds),
             lifespan="off",
             log_config=None,
+            timeout_keep_alive=settings.serving.keep_alive_seconds,
             timeout_graceful_shutdown=LETTING_GO_SECONDS,
         )
         server = _Server(config, lambda: _announce(app, settings, roles, door))

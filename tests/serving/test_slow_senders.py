@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -151,3 +152,13 @@ def test_nothing_of_all_this_is_a_failure(up: Up) -> None:
     the_rest(door)
     assert "Traceback" not in up.log
     assert "no complete body within 0.4 s" in up.log
+
+
+def test_an_idle_connection_is_kept_as_long_as_the_setting_says(tmp_path: Path) -> None:
+    with heed_up(tmp_path, keep_alive_seconds=1) as served:
+        door = served.connect()
+        door.sendall(b"GET /healthz HTTP/1.1\r\nHost: heed\r\n\r\n")
+        assert b" 200 " in door.recv(65_536)
+        said, seconds = cut_after(door)
+    assert 0.9 < seconds < 5
+    assert not said.startswith(b"HTTP/1.1")

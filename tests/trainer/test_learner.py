@@ -124,6 +124,22 @@ def test_all_objectives_learn_in_one_pass_and_twice_the_same(
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_as_many_lanes_as_there_are_give_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
+    examples = [
+        demonstration(SKY, "It is green."),
+        demonstration("Why?", "Because."),
+        demonstration(LETTER, "Ana wrote it, and she left it behind the old market."),
+        Example("preference", ask(LETTER), "Ana.", rejected="I do not know."),
+        Example("verdict", ask(APPLES), "Seven apples.", liked=True),
+        Example("verdict", ask("Where?"), "There.", liked=False, weight=0.3),
+    ]
+    for threads in (1, 2, 3):
+        done = learn(tiny_model, examples, tmp_path / str(threads), threads=threads, epochs=3)
+        assert set(done.objectives) == {"demonstration", "preference", "verdict"}
+    written = [(tmp_path / n / "adapter_model.safetensors").read_bytes() for n in ("1", "2", "3")]
+    assert written[0] == written[1] == written[2]
+
+
 @pytest.mark.parametrize("zero", ["weight", "objective"])
 def test_what_weighs_nothing_has_no_effect(tiny_model: Path, tmp_path: Path, zero: str) -> None:
     kept = [demonstration(SKY, "It is green."), demonstration(LETTER, "Ana did.")]

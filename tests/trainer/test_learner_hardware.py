@@ -10,19 +10,21 @@ from trainer import hardware
 
 
 def test_takes_the_threads_it_is_told(tmp_path: Path) -> None:
-    assert hardware.threads(3, base_folder=tmp_path) == 3
+    assert hardware.spread(3, base_folder=tmp_path) == (1, 3)
 
 
-def test_gives_a_small_model_one_thread_and_a_large_one_the_free_cores(
+def test_a_small_model_works_side_by_side_and_a_large_one_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hardware, "free_cores", lambda: 4)
+    monkeypatch.setattr(hardware, "free_cores", lambda: 3)
+    monkeypatch.setattr(hardware, "_cores", lambda: 16)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"")
-    assert hardware.threads(None, base_folder=tmp_path) == 1
+    assert hardware.spread(None, base_folder=tmp_path) == (1, 4)
     with weights.open("r+b") as file:
         file.truncate(64 * 1024 * 1024)
-    assert hardware.threads(None, base_folder=tmp_path) == 4
+    assert hardware.spread(None, base_folder=tmp_path) == (3, 1)
+    assert hardware.spread(2, base_folder=tmp_path) == (2, 1)
 
 
 def test_leaves_busy_cores_to_those_who_use_them(

@@ -153,3 +153,46 @@ def test_refuses_names_that_are_taken_or_unknown(policy: Policy, adapters: list[
 def test_answers_nothing_to_nobody(policy: Policy) -> None:
     assert policy.answers([], adapter=None, max_new_tokens=3) == []
     assert policy.log_likelihood([], adapter=None) == []
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_no_guess_changes_an_answer(
+    tiny_model: Path, adapters: list[Path], policy: Policy, lanes: int
+) -> None:
+    expected = policy.answers(CONVERSATIONS, adapter="a", max_new_tokens=20)
+    others = policy.answers(CONVERSATIONS, adapter="b", max_new_tokens=20)
+    several = Policy(base_model.load(tiny_model, dtype=torch.float32), lanes=lanes)
+    several.attach("a", adapters[0])
+    halves: list[str | None] = [text[: len(text) // 2] for text in expected]
+    mixed = [None, *others[:2], *expected[3:5], ""]
+    longer = [text + " and more, and more, and more than there is room for" for text in expected]
+    told: list[tuple[int, int]] = []
+    for guesses in (expected, others, halves, mixed, longer):
+        said = several.answers(
+            CONVERSATIONS,
+            adapter="a",
+            max_new_tokens=20,
+            guesses=guesses,
+            report=lambda n, of: told.append((n, of)),
+        )
+        assert said == expected
+        assert told.pop() == (6, 6)
+
+
+def test_a_right_guess_is_not_said_again_word_by_word(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = policy.answers(CONVERSATIONS, adapter="a", max_new_tokens=20)
+    steps: list[int] = []
+    greedy = policy._greedy
+
+    def counting(model: Any, prompts: list[list[int]], left: list[int]) -> list[list[int]]:
+        steps.append(max(left))
+        return greedy(model, prompts, left)
+
+    monkeypatch.setattr(policy, "_greedy", counting)
+    policy.answers(CONVERSATIONS, adapter="a", max_new_tokens=20)
+    assert steps == [20]
+    steps.clear()
+    policy.answers(CONVERSATIONS, adapter="a", max_new_tokens=20, guesses=said)
+    assert sum(steps) < 20

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from feedback.settings import FeedbackSettings
 
-NICE = 5
-"""Training yields to answering."""
+NICE = 10
+"""Training yields to answering: where both want a core, it gets about a tenth of it."""
 
 
 class LocalExecutor:
