@@ -101,6 +101,9 @@ def create_app(
             ending.callback(metrics.registry.unregister, readings)
             parts.intake.start()
             ending.push_async_callback(asyncio.to_thread, parts.intake.stop)
+            if "scheduler" in roles:
+                parts.scheduler.prepare()
+                ending.push_async_callback(asyncio.to_thread, parts.scheduler.stop)
             await answering.start()
             ending.push_async_callback(answering.stop)
             try:
@@ -112,6 +115,7 @@ def create_app(
             ending.push_async_callback(_end, parts, follower)
             if "scheduler" in roles:
                 parts.scheduler.start()
+                # Also before what was started since: no round is begun on the way out.
                 ending.push_async_callback(asyncio.to_thread, parts.scheduler.stop)
             ready()
             yield

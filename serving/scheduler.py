@@ -34,10 +34,13 @@ class Scheduler:
         self._ticking = threading.Lock()
         self.enabled = False
 
+    def prepare(self) -> None:
+        """Begin what takes long before a first round, beside whatever else takes long at a start."""
+        self._executor.warm_up()
+
     def start(self) -> None:
         """Begin to tick."""
         self.enabled = True
-        self._executor.warm_up()
         self._timer.add_job(
             self.tick,
             "interval",
@@ -53,7 +56,7 @@ class Scheduler:
         if self.enabled:
             self.enabled = False
             self._timer.shutdown(wait=True)
-            self._executor.stop()
+        self._executor.stop()
 
     def tick(self) -> None:
         """Look once; failures are logged and the next tick tries again."""

@@ -55,7 +55,7 @@ class Tally:
 class Crowd:
     """People who use the chatbot at one address."""
 
-    def __init__(self, url: str, *, at_once: int = 32) -> None:
+    def __init__(self, url: str, *, at_once: int = 64) -> None:
         self.url = url
         self.chat = AsyncOpenAI(base_url=f"{url}/v1", api_key="demo", max_retries=0, timeout=60)
         self.http = httpx.AsyncClient(base_url=url, timeout=60)

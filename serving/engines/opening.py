@@ -15,6 +15,7 @@ from feedback.errors import Invalid
 from serving.engines.base import Batching
 from serving.engines.continuous import ContinuousDecoder
 from serving.engines.decoder import Decoder
+from serving.engines.packed_linear import pack
 from serving.engines.self_check import disagreement
 from serving.engines.static import StaticDecoder
 
@@ -41,6 +42,7 @@ def open_decoder(
     torch.set_num_threads(threads)
     model, reason = _load(folder, dtype)
     model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    pack(model)
     reason = _other_layers(model) or reason
     if batching == "static":
         reason = "they were asked for"
