@@ -170,6 +170,7 @@ def make_engine(settings: Settings) -> Engine:
         return VllmEngine(
             settings.trainer.base_model,
             settings.serving.vllm_url,
+            settings.feedback.data_dir / "adapters",
             key.get_secret_value() if key else None,
         )
     from serving.engines.local import LocalEngine

@@ -1,7 +1,8 @@
 """The engine that lets a vLLM server compute: adapters by its runtime LoRA, answers by its API.
 
 The base model lies here too: its tokenizer renders and counts prompts, and its hash tells which
-adapters belong to it. Knows nothing of the database, of HTTP or of which adapter is live.
+adapters belong to it. Its own answers go through an adapter of zeros. Knows nothing of the
+database, of HTTP or of which adapter is live.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from feedback.errors import HeedError, Invalid, NotFound, Unavailable
-from serving.engines import chat_template, prompts, vllm_extras
+from serving.engines import chat_template, prompts, vllm_extras, vllm_null
 from serving.engines.base import (
     BASE,
     ChatMessage,
@@ -53,6 +54,8 @@ class VllmEngine:
     Args:
         base_model: ``starter``, a folder or a hub id: what vLLM serves as well.
         url: where vLLM listens.
+        shared: the folder of adapters, which vLLM has to see under the same path; the null adapter
+            is written there.
         key: vLLM's ``--api-key``, if it has one.
         start_seconds: how long `start` waits for vLLM to come up.
         watch_seconds: pause between two looks at whether vLLM lives and holds every adapter.
@@ -67,6 +70,7 @@ class VllmEngine:
         self,
         base_model: str,
         url: str,
+        shared: Path,
         key: str | None = None,
         *,
         start_seconds: float = 300.0,
@@ -76,7 +80,7 @@ class VllmEngine:
         look_seconds: float = 5.0,
     ) -> None:
         self._base_model = base_model
-        self._url, self._key = url, key
+        self._url, self._shared, self._key = url, shared, key
         self._start_seconds, self._look_seconds = start_seconds, look_seconds
         self._patience = {
             "watch_seconds": watch_seconds,
@@ -118,7 +122,7 @@ class VllmEngine:
 
         Raises:
             Invalid: the base model is not here, or vLLM serves another or no adapters.
-            Unavailable: vLLM did not come up in time.
+            Unavailable: vLLM did not come up in time, or the null adapter cannot be written.
         """
         if self._link is not None:
             return
@@ -127,8 +131,9 @@ class VllmEngine:
             folder = await asyncio.to_thread(base_folder.resolve, self._base_model)
             self._base_hash = await asyncio.to_thread(base_folder.base_hash, folder)
             await asyncio.to_thread(self._read_tokenizer, folder)
+            null = await asyncio.to_thread(vllm_null.make, folder, self._shared)
             self._link = VllmLink(
-                client, self._tokenizer, on_silence=self._break_off, **self._patience
+                client, self._tokenizer, null, on_silence=self._break_off, **self._patience
             )
             await self._link.open(self._start_seconds)
             await self._warm_up()
@@ -200,7 +205,7 @@ class VllmEngine:
         adapter = self._adapters.get(request.adapter)
         if request.adapter != BASE and request.adapter not in self.loaded():
             raise NotFound(f"Adapter {request.adapter} is not loaded here.", param="model")
-        model = adapter.name if adapter else link.served.model
+        model = adapter.name if adapter else link.null.name
         assert self._token_bytes is not None
         answer = VllmAnswer(request, model, self.context_tokens, self._token_bytes)
         task = asyncio.create_task(send(link, answer))

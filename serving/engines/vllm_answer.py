@@ -93,7 +93,10 @@ async def send(link: VllmLink, answer: VllmAnswer) -> None:
     except Lost:
         if answer.begun:
             raise
-        await link.reconnect()
+        try:
+            await link.reconnect()
+        except Invalid as fault:  # vLLM's, not the request's
+            raise Unavailable(fault.message) from fault
         await _relay(link, answer)
 
 

@@ -141,17 +141,6 @@ class VllmClient:
         self._check(answer)
         return list(answer.json()["tokens"])
 
-    async def check_lora(self) -> None:
-        """Make sure that adapters can be loaded at all.
-
-        Raises:
-            Invalid: they cannot; says how to start vLLM.
-        """
-        # A route that is there refuses the empty name; one that is not is not found.
-        answer = await self._ask("POST", "/v1/unload_lora_adapter", {"lora_name": ""})
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            raise Invalid(f"vLLM at {self.url} cannot serve adapters. {_NO_LORA}")
-
     async def load(self, name: str, folder: Path) -> None:
         """Load an adapter under a name that stands for these very files.
 

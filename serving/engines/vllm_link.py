@@ -14,6 +14,7 @@ from typing import Any
 
 from feedback.errors import HeedError, Invalid, Unavailable
 from serving.engines.vllm_client import Lost, Served, VllmClient
+from serving.engines.vllm_null import NullAdapter
 
 log = logging.getLogger("heed.vllm")
 
@@ -28,6 +29,7 @@ class VllmLink:
     Args:
         client: speaks to it.
         tokenizer: that of the base model that it has to serve.
+        null: loaded before anything else, and never let go.
         watch_seconds: pause between two looks at it.
         reconnect_seconds: how long one that went away is waited for.
         silence_seconds: after so long without a sign of life, `on_silence` is called.
@@ -38,13 +40,14 @@ class VllmLink:
         self,
         client: VllmClient,
         tokenizer: Any,
+        null: NullAdapter,
         *,
         watch_seconds: float,
         reconnect_seconds: float,
         silence_seconds: float,
         on_silence: Callable[[HeedError], None],
     ) -> None:
-        self.client = client
+        self.client, self.null = client, null
         self.ready, self.detail = False, f"waiting for vLLM at {client.url}"
         self._tokenizer = tokenizer
         self._watch_seconds = watch_seconds
@@ -73,11 +76,12 @@ class VllmLink:
 
         Raises:
             Invalid: it serves another base model, or no adapters.
-            Unavailable: it did not come up in time.
+            Unavailable: it did not come up in time, or the null adapter cannot be written.
         """
         log.info("%s", self.detail)
+        # A vLLM that holds it already reads it again when it has put it out of its memory.
+        await asyncio.to_thread(self.null.write)
         await self._restore_within(patience_seconds)
-        await self.client.check_lora()
         self._watcher = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
@@ -118,6 +122,7 @@ class VllmLink:
         Raises:
             Lost: it stays away.
             Invalid: it serves another base model now.
+            Unavailable: the null adapter cannot be loaded again.
         """
         if self._reconnecting is None or self._reconnecting.done():
             self._reconnecting = asyncio.create_task(self._restore_within(self._reconnect_seconds))
@@ -138,14 +143,35 @@ class VllmLink:
 
     async def _restore(self) -> None:
         served = await self.client.served()
-        forgotten = self._wanted.keys() - served.adapters
+        forgotten = {self.null.name, *self._wanted} - served.adapters
         if forgotten or not self.ready or served.root != self.served.root:
             await self._check_same(served)
-        for name in sorted(forgotten):
+        if self.null.name in forgotten:
+            await self._load_null()
+        for name in sorted(forgotten - {self.null.name}):
             async with self._changing:
                 await self._load_again(name)
         self._served = served
         self.ready, self.detail = True, "ready"
+
+    async def _load_null(self) -> None:
+        try:
+            await asyncio.to_thread(self.null.write)
+            await self.client.load(self.null.name, self.null.folder)
+        except Lost:
+            raise
+        except HeedError as fault:
+            if self._served is None:
+                raise  # read by whoever starts Heed
+            # Read by whoever asks for an answer, so without paths.
+            told = Unavailable(
+                f"vLLM at {self.client.url} has lost the adapter through which it answers for the "
+                "base model, and cannot load it again; Heed's log says why."
+            )
+            if self.detail != told.message:
+                log.error("%s", fault.message)
+            self._away(told)
+            raise told from fault
 
     async def _load_again(self, name: str) -> None:
         if (folder := self._wanted.get(name)) is None:

@@ -70,8 +70,9 @@ def served(request: pytest.FixtureRequest) -> Served:
         fake: FakeVllm = request.getfixturevalue("fake")
         fake.token_seconds = 0.002
         adapters = request.getfixturevalue("adapters")
-        return Served(fake.url, None, str(fake.base), adapters)
+        return Served(fake.url, None, str(fake.base), adapters, fake.shared)
     if not REAL_URL:
         pytest.skip("HEED_TEST_VLLM_URL names no vLLM server")
     adapters = request.getfixturevalue("real_adapters")
-    return Served(REAL_URL, REAL_KEY, REAL_BASE, adapters)
+    shared = next(iter(adapters.values())).parent
+    return Served(REAL_URL, REAL_KEY, REAL_BASE, adapters, shared)

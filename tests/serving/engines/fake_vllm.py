@@ -2,7 +2,8 @@
 
 Real HTTP on loopback, real tokens of a real tokenizer. What it says depends on the prompt, the seed
 and the files of the adapter that was loaded under the name, so that answers of two versions differ.
-It forgets its adapters when it restarts, dies with its connections open, and can freeze.
+It forgets its adapters when it restarts, dies with its connections open, and can freeze. As vLLM's
+kernels for the CPU do, it confuses whoever asks for the bare base model beside answers by adapters.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from safetensors.numpy import load_file
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 from tokenizers import Tokenizer
@@ -26,6 +28,7 @@ from tokenizers.decoders import DecodeStream
 
 MODEL = "the-base"
 MAX_LORA_RANK = 16
+MAX_LORAS = 3
 PATIENCE_SECONDS = 10.0
 
 
@@ -40,6 +43,7 @@ class FakeVllm:
         context_tokens: its ``--max-model-len``.
 
     Attributes:
+        shared: the folder of adapters that Heed and it see under the same path.
         adapters: name → path of what is loaded in this life.
         asked: body of every completion, in order.
         loads: body of every load, in order.
@@ -61,6 +65,7 @@ class FakeVllm:
         context_tokens: int = 256,
     ) -> None:
         self.base = base
+        self.shared = base.parent / "shared"
         self.key = key
         self.runtime_lora = runtime_lora
         self.token_seconds = token_seconds
@@ -69,6 +74,9 @@ class FakeVllm:
         self.end = int(json.loads((base / "config.json").read_text())["eos_token_id"])
         self.adapters: dict[str, str] = {}
         self.flavours: dict[str, str] = {}
+        self._slots: dict[str, int] = {}
+        self._in_slots = [""] * MAX_LORAS
+        self._by_adapter = 0
         self.asked: list[dict[str, Any]] = []
         self.loads: list[dict[str, Any]] = []
         self.broken_off = self.running = 0
@@ -89,6 +97,7 @@ class FakeVllm:
     def start(self) -> "FakeVllm":
         """Begin a life that knows no adapters."""
         self.adapters, self.flavours, self.running = {}, {}, 0
+        self._slots, self._in_slots, self._by_adapter = {}, [""] * MAX_LORAS, 0
         config = uvicorn.Config(
             self._guarded,
             port=self.port,
@@ -199,6 +208,8 @@ class FakeVllm:
             return _fault(500, "InternalServerError", said)
         self.flavours[name] = _flavour(Path(path))
         self.adapters[name] = path
+        self._slots.pop(name, None)  # what was loaded under it before was another to vLLM
+        self._activate(name)
         return Response(f"Success: LoRA adapter '{name}' added successfully.")
 
     async def _unload(self, request: Request) -> Response:
@@ -229,7 +240,20 @@ class FakeVllm:
         assert body["stream"] and body["stream_options"]["continuous_usage_stats"]
         # Looked up at admission: an adapter that is unloaded meanwhile goes on to the end.
         tokens = self.tokens(body, self.flavours.get(model, ""))
+        if model != MODEL:
+            self._activate(model)
         return StreamingResponse(self._stream(body, tokens), media_type="text/event-stream")
+
+    def _activate(self, name: str) -> None:
+        """Into a free slot or the one that was unused longest; letting go empties no slot."""
+        if name in self._slots:
+            at = self._slots.pop(name)
+        elif free := set(range(MAX_LORAS)) - set(self._slots.values()):
+            at = min(free)
+        else:
+            at = self._slots.pop(next(iter(self._slots)))
+        self._slots[name] = at
+        self._in_slots[at] = self.flavours[name]
 
     def says(self, prompt: Sequence[int], adapter: Path | None, max_tokens: int) -> str:
         """The whole greedy answer, for comparison."""
@@ -279,14 +303,18 @@ class FakeVllm:
     async def _stream(self, body: dict[str, Any], tokens: list[int]) -> AsyncIterator[bytes]:
         decoder, text, shown, made = DecodeStream(skip_special_tokens=True), "", 0, 0
         held = max((len(stop) - 1 for stop in body["stop"]), default=0)
-        ended = False
+        ended, bare = False, body["model"] == MODEL
         self.running += 1
+        self._by_adapter += not bare
         try:
-            for token in tokens:
+            for at, right in enumerate(tokens):
                 await asyncio.sleep(self.token_seconds)
                 while self.frozen:
                     await asyncio.sleep(0.01)
                 made += 1
+                # Slot -1 of a row without an adapter is looked up as Python would: the last one.
+                mixed = bare and self._by_adapter
+                token = self.tokens(body, self._in_slots[-1])[at] if mixed else right
                 text += self._spell(decoder, token, made)
                 found = [at for stop in body["stop"] if (at := text.find(stop)) >= 0]
                 reason = "stop" if found or token == self.end else None
@@ -311,6 +339,7 @@ class FakeVllm:
             ended = True
         finally:
             self.running -= 1
+            self._by_adapter -= not bare
             self.broken_off += not ended
 
 
@@ -324,6 +353,10 @@ def _instance(schema: dict[str, Any]) -> Any:
 
 
 def _flavour(adapter: Path) -> str:
+    if not any(
+        tensor.any() for tensor in load_file(adapter / "adapter_model.safetensors").values()
+    ):
+        return ""
     return hashlib.sha256((adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 

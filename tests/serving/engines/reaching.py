@@ -28,6 +28,7 @@ class Served:
     key: str | None
     base: str
     adapters: dict[str, Path]
+    shared: Path
 
 
 @asynccontextmanager
@@ -35,7 +36,7 @@ async def started(
     fake: FakeVllm, adapters: dict[str, Path] | None = None, **options: Any
 ) -> AsyncIterator[VllmEngine]:
     """An engine on the pretended server, as `reaching`."""
-    served = Served(fake.url, fake.key, str(fake.base), adapters or {})
+    served = Served(fake.url, fake.key, str(fake.base), adapters or {}, fake.shared)
     async with reaching(served, **options) as engine:
         yield engine
 
@@ -47,7 +48,7 @@ async def reaching(served: Served, **options: Any) -> AsyncIterator[VllmEngine]:
         REAL_PATIENCE_SECONDS if served.url == REAL_URL else PATIENCE_SECONDS
     ):
         chosen = {"start_seconds": 0.5, **options}
-        engine = VllmEngine(served.base, served.url, served.key, **chosen)
+        engine = VllmEngine(served.base, served.url, served.shared, served.key, **chosen)
         await engine.start()
         try:
             for name, folder in served.adapters.items():

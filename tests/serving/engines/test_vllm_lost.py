@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from feedback.errors import Invalid, NotFound, Unavailable
 from feedback.settings import FeedbackSettings
@@ -54,7 +55,7 @@ def test_a_restart_is_noticed_without_a_request(
             await engine.load("adp_0007", lost)
             shutil.rmtree(lost)
             await asyncio.to_thread(fake.restart)
-            await until(lambda: len(fake.adapters) == len(adapters))
+            await until(lambda: len(fake.adapters) == 1 + len(adapters))
             # What cannot be loaded again is not said to be there.
             await until(lambda: engine.loaded() == set(adapters))
             with pytest.raises(NotFound):
@@ -144,7 +145,7 @@ def test_stopping_ends_everything_and_refuses_what_comes_later(fake: FakeVllm) -
     fake.token_seconds = 0.01
 
     async def play() -> None:
-        engine = VllmEngine(str(fake.base), fake.url)
+        engine = VllmEngine(str(fake.base), fake.url, fake.shared)
         with pytest.raises(Unavailable):
             begin(engine, "tea", Sampling())
         await engine.start()
@@ -164,13 +165,16 @@ def test_an_adapter_that_an_earlier_heed_left_there_is_taken_as_it_is(
     fake: FakeVllm, adapters: dict[str, Path], tmp_path: Path
 ) -> None:
     async def play() -> None:
-        earlier = VllmEngine(str(fake.base), fake.url)
+        earlier = VllmEngine(str(fake.base), fake.url, fake.shared)
         await earlier.start()
         await earlier.load("adp_0001", adapters["adp_0001"])
         await earlier.stop()
-        (left,) = fake.adapters
+        left = list(fake.adapters)
+        shutil.rmtree(fake.shared)
         async with started(fake, {"adp_0001": adapters["adp_0001"]}) as engine:
-            assert list(fake.adapters) == [left]
+            assert list(fake.adapters) == left
+            assert [folder.name for folder in fake.shared.iterdir()] == left[:1]
+            assert len(fake.loads) == 3, "what is listed is asked for again, or the null adapter"
             prompt = engine.prepare(user("tea")).token_ids
             chunks = await ask(engine, "tea", Sampling(max_tokens=5), "adp_0001")
             assert text_of(chunks) == fake.says(prompt, adapters["adp_0001"], 5)
@@ -183,7 +187,7 @@ def test_needs_the_key_that_vllm_was_given(base: Path) -> None:
 
     async def play() -> None:
         with pytest.raises(Unavailable, match=r"serving\.vllm_key"):
-            await VllmEngine(str(base), fake.url, "wrong", start_seconds=0.5).start()
+            await VllmEngine(str(base), fake.url, fake.shared, "wrong", start_seconds=0.5).start()
         async with started(fake) as engine:
             assert await ask(engine, "tea", Sampling(max_tokens=1))
 
@@ -197,7 +201,7 @@ def test_refuses_to_start_where_adapters_cannot_be_loaded(base: Path) -> None:
     fake = FakeVllm(base, runtime_lora=False).start()
     try:
         with pytest.raises(Invalid, match="VLLM_ALLOW_RUNTIME_LORA_UPDATING"):
-            asyncio.run(VllmEngine(str(base), fake.url).start())
+            asyncio.run(VllmEngine(str(base), fake.url, fake.shared).start())
     finally:
         fake.die()
 
@@ -205,15 +209,31 @@ def test_refuses_to_start_where_adapters_cannot_be_loaded(base: Path) -> None:
 def test_refuses_to_start_where_vllm_serves_another_model_or_is_none(fake: FakeVllm) -> None:
     async def play() -> None:
         with pytest.raises(Invalid, match="not the base model"):
-            await VllmEngine(base_folder.STARTER, fake.url).start()
-        absent = VllmEngine(str(fake.base), "http://127.0.0.1:1", start_seconds=0.1)
+            await VllmEngine(base_folder.STARTER, fake.url, fake.shared).start()
+        absent = VllmEngine(str(fake.base), "http://127.0.0.1:1", fake.shared, start_seconds=0.1)
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1 does not answer"):
             await absent.start()
         assert not absent.health().ready
         for url in ("127.0.0.1:8000", "http://me:secret@127.0.0.1:8000", "ftp://there", ""):
             with pytest.raises(Invalid, match=r"serving\.vllm_url") as refused:
-                await VllmEngine(str(fake.base), url).start()
+                await VllmEngine(str(fake.base), url, fake.shared).start()
             assert "secret" not in refused.value.message
+
+    asyncio.run(play())
+
+
+def test_a_vllm_that_comes_back_with_another_base_model_is_not_the_requests_fault(
+    fake: FakeVllm,
+) -> None:
+    async def play() -> None:
+        async with started(fake, watch_seconds=UNWATCHED_SECONDS) as engine:
+            await asyncio.to_thread(fake.restart)
+            fake.tokenizer = Tokenizer.from_file(
+                str(base_folder.resolve(base_folder.STARTER) / "tokenizer.json")
+            )
+            with pytest.raises(Unavailable, match="not the base model"):
+                await ask(engine, "tea", Sampling(max_tokens=4))
+            assert not engine.health().ready
 
     asyncio.run(play())
 
@@ -222,7 +242,7 @@ def test_waits_for_a_vllm_that_comes_up_later(base: Path) -> None:
     fake = FakeVllm(base)
 
     async def play() -> None:
-        engine = VllmEngine(str(base), fake.url, start_seconds=PATIENCE_SECONDS)
+        engine = VllmEngine(str(base), fake.url, fake.shared, start_seconds=PATIENCE_SECONDS)
         starting = asyncio.create_task(engine.start())
         await asyncio.sleep(0.2)
         assert not starting.done() and not engine.health().ready
@@ -241,7 +261,7 @@ def test_waits_for_a_vllm_that_comes_up_later(base: Path) -> None:
 def test_clients_of_heed_reach_the_answers_of_vllm_and_not_its_lora_routes(
     settings: FeedbackSettings, fake: FakeVllm
 ) -> None:
-    with running(settings, VllmEngine(str(fake.base), fake.url)) as server:
+    with running(settings, VllmEngine(str(fake.base), fake.url, fake.shared)) as server:
         body = {"model": "heed", "messages": user("tea"), "max_tokens": 7}
         answer = server.http.post("/v1/chat/completions", json=body)
         assert answer.status_code == 200, answer.text
@@ -251,7 +271,7 @@ def test_clients_of_heed_reach_the_answers_of_vllm_and_not_its_lora_routes(
         for route in ("load_lora_adapter", "unload_lora_adapter"):
             load = {"lora_name": "adp_0001", "lora_path": "/"}
             assert server.http.post(f"/v1/{route}", json=load).status_code == 404
-        assert fake.loads == []
+        assert "/" not in [body["lora_path"] for body in fake.loads]
 
 
 def test_the_settings_name_the_server_and_hide_the_key(fake: FakeVllm) -> None:

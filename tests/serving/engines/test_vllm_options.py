@@ -98,7 +98,7 @@ def test_the_token_that_a_stop_string_cuts_in_two_is_told(fake: FakeVllm) -> Non
 
 
 def test_the_api_takes_for_vllm_what_vllm_can_do(fake: FakeVllm, tmp_path: Path) -> None:
-    engine = VllmEngine(str(fake.base), fake.url)
+    engine = VllmEngine(str(fake.base), fake.url, fake.shared)
     with running(FeedbackSettings(data_dir=tmp_path / "data"), engine) as server:
         format_ = {"type": "json_schema", "json_schema": {"name": "cups", "schema": SCHEMA}}
         answer = server.chat("cups", response_format=format_, logprobs=True, top_logprobs=2)
