@@ -30,6 +30,7 @@ lint: $(VENV)/.installed-test  ## format, lint, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd clients/python && ../../$(BIN)/lint-imports
 
 check: lint test  ## what continuous integration and pre-commit hold
 

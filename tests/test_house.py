@@ -50,10 +50,11 @@ def project() -> dict[str, object]:
     return found
 
 
-def test_imports_point_one_way_and_torch_stays_in_its_rooms() -> None:
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "clients" / "python"], ids=["heed", "client"])
+def test_imports_point_one_way_and_torch_stays_in_its_rooms(folder: Path) -> None:
     linter = Path(sys.executable).parent / "lint-imports"
     done = subprocess.run(
-        [linter, "--no-cache", "--no-logo"], cwd=ROOT, capture_output=True, text=True, check=False
+        [linter, "--no-cache", "--no-logo"], cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
