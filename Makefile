@@ -23,6 +23,7 @@ demo: $(VENV)/.installed  ## the whole loop on the bundled starter model
 	@$(BIN)/heed demo $(ARGS)
 
 test: $(VENV)/.installed-test  ## every test
+	@$(BIN)/python -m tests.journeys.browser
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.installed-test  ## format, lint, types and layers

@@ -26,6 +26,7 @@ from serving import logs, schema, tracing, wire
 from serving.auth import KeyRing
 from serving.body_limit import BodyLimit
 from serving.context import Heed
+from serving.cors import FeedbackCors
 from serving.engines.base import Engine
 from serving.engines.measured import Measured
 from serving.measured import MeasuredIntake, MeasuredSwap
@@ -40,11 +41,15 @@ from serving.routes import (
     health,
     reviews,
     rounds,
+    signals,
+    tokens,
+    widget,
 )
 from serving.routes import metrics as metrics_route
 from serving.routing import Router
 from serving.scheduler import Scheduler
 from serving.settings import Role, Settings
+from serving.tokens import KEY_FILE, Tokens
 from trainer.base_folder import threads
 
 log = logging.getLogger("heed")
@@ -84,6 +89,7 @@ def create_app(
             intake=MeasuredIntake(store, settings.feedback, metrics),
             people=people_key(settings.feedback.data_dir),
             keys=KeyRing(store),
+            tokens=make_tokens(settings),
             engine=Measured(answering, metrics, spans),
             router=router,
             # Its probes are no answers to anybody, so they go past what is measured.
@@ -135,11 +141,16 @@ def create_app(
         max_bytes=settings.serving.max_body_bytes,
         wider={"/v1/feedback/batch": BATCH_BYTES},
     )
+    if settings.serving.widget_origins:
+        app.add_middleware(FeedbackCors, origins=settings.serving.widget_origins)
     app.add_middleware(logs.RequestLog, answered=metrics.answered)
     for module in (
         chat,
         completions,
         feedback,
+        tokens,
+        signals,
+        widget,
         reviews,
         rounds,
         adapters,
@@ -184,6 +195,18 @@ def make_engine(settings: Settings) -> Engine:
         )
 
     return SupervisedEngine(local, max_restarts=settings.serving.engine_restarts)
+
+
+def make_tokens(settings: Settings) -> Tokens:
+    """Return what signs feedback tokens.
+
+    Raises:
+        Invalid: its secrets are none.
+    """
+    given = settings.serving.token_secrets
+    return Tokens(
+        given.get_secret_value() if given else None, settings.feedback.data_dir / KEY_FILE
+    )
 
 
 async def _end(parts: Heed, follower: "asyncio.Task[None]") -> None:

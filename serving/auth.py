@@ -18,6 +18,7 @@ from feedback.ids import new_id
 from feedback.settings import PROJECT
 from feedback.store import Store
 from serving.models import ApiKey, AuditEntry
+from serving.tokens import MARK
 
 Role = Literal["client", "reviewer", "admin"]
 ROLES: tuple[Role, ...] = ("client", "reviewer", "admin")
@@ -61,9 +62,15 @@ class KeyRing:
         Raises:
             Unauthorized: no key, an unknown or revoked one, or a caller from elsewhere while Heed
                 has no keys.
+            Forbidden: what it sent is a feedback token, and this is not about feedback.
         """
-        if time.monotonic() - self._read_at >= REFRESH_SECONDS:
-            await asyncio.to_thread(self._refresh)
+        await self._fresh()
+        scheme, _, token = (authorization or "").partition(" ")
+        if token.strip().startswith(MARK):
+            raise Forbidden(
+                "A feedback token sends, reads and withdraws feedback on one answer and nothing "
+                "else; this needs an API key."
+            )
         if not self._any:
             if is_loopback(client_host):
                 return Caller(None, "admin")
@@ -71,13 +78,23 @@ class KeyRing:
                 "Heed has no API keys yet and so answers this machine only. Make one with "
                 "`heed keys create --role client`."
             )
-        scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("Send `Authorization: Bearer KEY`; `heed keys create` makes a key.")
         caller = self._keys.get(_hash(token.strip()))
         if caller is None:
             raise Unauthorized("This API key is unknown or was revoked.")
         return caller
+
+    async def holds(self, key_id: str | None) -> bool:
+        """Whether a key is valid still; None stands for the time before there were keys."""
+        await self._fresh()
+        if key_id is None:
+            return not self._any
+        return any(each.key_id == key_id for each in self._keys.values())
+
+    async def _fresh(self) -> None:
+        if time.monotonic() - self._read_at >= REFRESH_SECONDS:
+            await asyncio.to_thread(self._refresh)
 
     def _refresh(self) -> None:
         with self._store.session() as session:

@@ -21,6 +21,7 @@ from serving.routing import Router
 from serving.scheduler import Scheduler
 from serving.settings import Settings
 from serving.swap import Swap
+from serving.tokens import MARK, Grant, Tally, Tokens
 
 log = logging.getLogger("heed")
 
@@ -34,12 +35,14 @@ class Heed:
     intake: Intake
     people: PeopleKey
     keys: KeyRing
+    tokens: Tokens
     engine: Engine
     router: Router
     swap: Swap
     scheduler: Scheduler
     metrics: Metrics
     in_flight: int = 0
+    tally: Tally = field(default_factory=Tally)
     recent: Recent[Any] = field(default_factory=Recent)
     tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
@@ -78,9 +81,7 @@ async def caller(request: Request) -> Caller:
     found = await parts.keys.caller(request.headers.get("authorization"), host)
     if found.key_id is None:
         _refuse_foreign_pages(request)
-    for name, value in (*request.path_params.items(), *request.query_params.items()):
-        if "\x00" in value:
-            raise Invalid(f"`{name}` contains a NUL character; remove it.", param=name)
+    _refuse_nul(request)
     return found
 
 
@@ -102,10 +103,48 @@ async def admin(who: Annotated[Caller, Depends(caller)]) -> Caller:
     return who
 
 
+async def voter(request: Request) -> Caller | Grant:
+    """Whoever may send feedback: a caller with a key, or a page with a feedback token.
+
+    Raises:
+        Unauthorized, Invalid: as `caller` and `granted` do.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip().startswith(MARK):
+        grant = await granted(await heed(request), token.strip())
+        _refuse_nul(request)
+        return grant
+    return await client(await caller(request))
+
+
+async def granted(parts: Heed, token: str) -> Grant:
+    """Return what a feedback token allows.
+
+    Raises:
+        Unauthorized: it is forged or expired, or the key that asked for it is no longer valid.
+        Busy: it was used too often.
+    """
+    grant = parts.tokens.read(token)
+    if not await parts.keys.holds(grant.key_id):
+        raise Unauthorized(
+            "The API key that asked for this feedback token is no longer valid; have the page's "
+            "own server ask for a new one."
+        )
+    parts.tally.count(grant)
+    return grant
+
+
 Parts = Annotated[Heed, Depends(heed)]
 AsClient = Annotated[Caller, Depends(client)]
+AsVoter = Annotated[Caller | Grant, Depends(voter)]
 AsReviewer = Annotated[Caller, Depends(reviewer)]
 AsAdmin = Annotated[Caller, Depends(admin)]
+
+
+def _refuse_nul(request: Request) -> None:
+    for name, value in (*request.path_params.items(), *request.query_params.items()):
+        if "\x00" in value:
+            raise Invalid(f"`{name}` contains a NUL character; remove it.", param=name)
 
 
 def _refuse_foreign_pages(request: Request) -> None:

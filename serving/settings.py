@@ -1,13 +1,16 @@
 """All settings of Heed, read once per process: `[feedback] [trainer] [serving]`."""
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from feedback.settings import HeedSettings, load_settings
 from trainer.settings import TrainerSettings
 
 Role = Literal["api", "console", "scheduler"]
+# As a browser writes it: lower case, no default port spelt differently, no path.
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(?::\d{1,5})?")
 
 
 class ServingSettings(BaseModel):
@@ -75,6 +78,17 @@ class ServingSettings(BaseModel):
     swap_poll_seconds: float = Field(
         0.5, gt=0, description="How often a replica looks whether another adapter went live."
     )
+    widget_origins: list[str] = Field(
+        [],
+        description="Origins of the web pages that may send feedback from the browser, such as "
+        "https://shop.example; Heed's own pages always may.",
+    )
+    token_secrets: SecretStr | None = Field(
+        None,
+        description="Secrets that sign feedback tokens, 32 bytes or more each, separated by "
+        "blanks: the first signs, all are accepted. By default Heed keeps one in `tokens.key` in "
+        "its data folder; servers that do not share the folder need to be given the same.",
+    )
     metrics: Literal["open", "admin", "off"] = Field(
         "admin",
         description="Who may read /metrics: anybody, or a key with the role admin (without any "
@@ -94,6 +108,17 @@ class ServingSettings(BaseModel):
     tick_seconds: float = Field(
         2.0, gt=0, description="How often the scheduler asks whether a round is due."
     )
+
+    @field_validator("widget_origins")
+    @classmethod
+    def _are_origins(cls, given: list[str]) -> list[str]:
+        for each in given:
+            if not _ORIGIN.fullmatch(each):
+                raise ValueError(
+                    f"{each!r} is no origin; write https://shop.example, without a path, or with a "
+                    "port http://localhost:3000"
+                )
+        return given
 
 
 class Settings(HeedSettings):

@@ -34,6 +34,7 @@ def ours() -> list[Path]:
 def written() -> Iterator[tuple[Path, str]]:
     """Every text that is kept with the project."""
     kinds = {".py", ".md", ".toml", ".txt", ".json", ".jsonl", ".mako", ".jinja", ".sh", ".html"}
+    kinds |= {".js", ".css"}
     folders = (*PACKAGES, "migrations", "tests", "benchmarks", "clients", "docs", ".ci")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     for path in sorted([*paths, *ROOT.glob("*")]):
@@ -193,6 +194,12 @@ def test_the_wheel_holds_the_starters_weights_and_the_migrations_template(
     assert {f"trainer/starter/weights/{path.name}" for path in weights} <= names
     assert "trainer/starter/weights/model.safetensors" in names
     assert "serving/migrations/script.py.mako" in names
+
+
+def test_the_wheel_holds_the_widget(wheel: zipfile.ZipFile) -> None:
+    files = {f"serving/widget/{path.name}" for path in (ROOT / "serving" / "widget").glob("*.*")}
+    assert "serving/widget/heed-feedback.js" in files
+    assert files <= set(wheel.namelist())
 
 
 def test_the_wheel_asks_for_no_pinned_torch(wheel: zipfile.ZipFile) -> None:

@@ -89,6 +89,32 @@ def revoke(
         output.say(f"Key {row.id} is revoked; running servers refuse it within a second.")
 
 
+@app.command("rotate-tokens")
+def rotate_tokens(as_json: output.Json = False) -> None:
+    """Sign feedback tokens with a fresh secret; those signed before stay valid until they expire."""
+    from feedback.errors import Invalid
+    from serving import auth, tokens
+    from serving.commands.opening import opened
+
+    with opened() as (settings, store), store.session(write=True) as session:
+        if settings.serving.token_secrets is not None:
+            raise Invalid(
+                "The secrets are given by serving.token_secrets: put a new one before the others "
+                "there, and restart Heed.",
+                param="serving.token_secrets",
+            )
+        name = tokens.rotate(settings.feedback.data_dir / tokens.KEY_FILE)
+        auth.audit(session, actor="cli", action="tokens.rotate", subject=name)
+        session.commit()
+    if as_json:
+        output.document({"id": name, "object": "token_secret"})
+    else:
+        output.say(
+            f"Secret {name} signs feedback tokens once Heed is restarted; tokens signed with the "
+            "one before stay valid until they expire."
+        )
+
+
 def _wire(row: "ApiKey") -> dict[str, object]:
     return {
         "id": row.id,

@@ -171,6 +171,7 @@ def _announce(app: FastAPI, settings: Settings, roles: Sequence[Role], door: soc
             ("  Docs", f"{url}/docs"),
             ("  Data", settings.feedback.data_dir.absolute()),
             ("  Console", f"{url}/console/" if "console" in roles else None),
+            ("  Widget", f"{url}/widget/demo"),
         ]
     )
 

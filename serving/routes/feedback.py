@@ -10,10 +10,12 @@ from fastapi.responses import JSONResponse
 from feedback import receipts
 from feedback.errors import Forbidden, HeedError, Invalid, TooLarge
 from feedback.intake import Taken, Told
+from feedback.models import Feedback
 from feedback.submission import Submission, parse
 from serving import wire
 from serving.auth import Caller
-from serving.context import AsClient, Heed, Parts
+from serving.context import AsClient, AsVoter, Heed, Parts
+from serving.tokens import Grant
 
 router = APIRouter(tags=["feedback"])
 
@@ -21,7 +23,9 @@ BATCH_LINES = 10_000
 NDJSON = {"application/x-ndjson": {"schema": {"type": "string"}}}
 
 
-async def submit(parts: Heed, who: Caller, submission: Submission) -> tuple[dict[str, Any], bool]:
+async def submit(
+    parts: Heed, who: Caller | Grant, submission: Submission
+) -> tuple[dict[str, Any], bool]:
     """Take one piece of feedback; returns its receipt and whether it was known already."""
     taken: Taken = await asyncio.wrap_future(parts.intake.submit(_told(parts, who, submission)))
     return wire.receipt(taken.receipt, taken.completion_id), taken.repeated
@@ -37,7 +41,7 @@ async def submit(parts: Heed, who: Caller, submission: Submission) -> tuple[dict
         }
     },
 )
-async def post(body: Submission, parts: Parts, who: AsClient) -> Response:
+async def post(body: Submission, parts: Parts, who: AsVoter) -> Response:
     """Take a rating, correction, comment, preference or signal; 201 once it is on the disk."""
     receipt, repeated = await submit(parts, who, body)
     return JSONResponse(receipt, status_code=200 if repeated else 201)
@@ -66,26 +70,31 @@ async def batch(request: Request, parts: Parts, who: AsClient) -> Response:
 
 
 @router.get("/v1/feedback/{feedback_id}")
-def read(feedback_id: str, parts: Parts, who: AsClient) -> dict[str, Any]:
+def read(feedback_id: str, parts: Parts, who: AsVoter) -> dict[str, Any]:
     """Tell what became of one piece of feedback."""
     with parts.store.session() as session:
         found, feedback = receipts.receipt(session, feedback_id)
-    _own(who, feedback.key_id)
+    _own(who, feedback)
     return wire.receipt(found, feedback.exchange_id)
 
 
 @router.delete("/v1/feedback/{feedback_id}")
-def withdraw(feedback_id: str, parts: Parts, who: AsClient) -> dict[str, Any]:
+def withdraw(feedback_id: str, parts: Parts, who: AsVoter) -> dict[str, Any]:
     """Take a vote back, as long as no round has learned from it."""
     with parts.store.session(write=True) as session:
         _, feedback = receipts.receipt(session, feedback_id)
-        _own(who, feedback.key_id)
+        _own(who, feedback)
         found = receipts.withdraw(session, feedback_id)
         session.commit()
     return wire.receipt(found, feedback.exchange_id)
 
 
-def _told(parts: Heed, who: Caller, submission: Submission) -> Told:
+def _told(parts: Heed, who: Caller | Grant, submission: Submission) -> Told:
+    if isinstance(who, Grant):
+        speaker = Caller(who.key_id, "client")
+        named = parts.person_id(submission.user, speaker) if submission.user else None
+        said = who.admit(submission, named)
+        return Told(said, who.person_id, who.people_key_id, who.key_id)
     return Told(
         submission=submission,
         person_id=parts.person_id(submission.user, who),
@@ -108,6 +117,10 @@ async def _one(parts: Heed, who: Caller, line: bytes) -> dict[str, Any]:
     return {"status": 200 if repeated else 201, "id": receipt["id"]}
 
 
-def _own(who: Caller, key_id: str | None) -> None:
-    if who.key_id != key_id and not who.allows("reviewer"):
+def _own(who: Caller | Grant, feedback: Feedback) -> None:
+    if isinstance(who, Grant):
+        if (feedback.exchange_id, feedback.person_id) != (who.completion_id, who.person_id):
+            raise Forbidden("This feedback is another person's, or about another answer.")
+        return
+    if who.key_id != feedback.key_id and not who.allows("reviewer"):
         raise Forbidden("This feedback was sent with another key; a reviewer's key may see it.")

@@ -35,7 +35,7 @@ COMMANDS = {
     "round": ("run", "list", "show", "cancel"),
     "adapters": ("list", "show", "promote", "rollback", "export", "verify"),
     "feedback": ("stats", "export"),
-    "keys": ("create", "list", "revoke"),
+    "keys": ("create", "list", "revoke", "rotate-tokens"),
     "db": ("upgrade",),
     "config": ("show",),
 }

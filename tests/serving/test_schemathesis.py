@@ -89,6 +89,8 @@ def callers(own: Server) -> Callers:
         "POST /v1/chat/completions/{completion_id}": {"metadata": {"rating": "up"}},
         "POST /v1/completions": {"model": "heed", "prompt": "once upon"},
         "POST /v1/feedback": event,
+        "POST /v1/feedback/tokens": {"completion_id": completion},
+        "POST /v1/feedback/signals": {"completion_id": completion, "signals": {"copy": 1}},
         "POST /v1/reviews": {"feedback_id": waiting, "decision": "accept"},
         "POST /v1/adapters/rollback": {},
         "POST /v1/adapters/{adapter_id}/promote": {},

@@ -1,0 +1,103 @@
+"""A real Chromium for tests of what people see, and the pages they see it on.
+
+`python -m tests.journeys.browser` says what to install where there is none.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WHAT_TO_INSTALL = (
+    "no Chromium: install Debian's (apt-get install chromium) or Playwright's own "
+    "(playwright install chromium)"
+)
+# Without these a browser on a machine without a network spends its start on looking for Google's.
+QUIET = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+)
+PATIENCE_MILLISECONDS = 10_000
+_NOTICE_VIOLATIONS = """
+addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sourceFile }) =>
+  console.error(`POLICY ${violatedDirective} ${blockedURI} ${sourceFile}`));
+"""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start a browser; where there is none, skip the tests and say what to install.
+
+    Its event loop counts as running in this thread as long as it is open, so it must not outlive
+    the tests of one module.
+    """
+    with sync_playwright() as playwright:
+        program = found(playwright)
+        if program is None:
+            pytest.skip(WHAT_TO_INSTALL)
+        started = playwright.chromium.launch(executable_path=program, args=list(QUIET))
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+@dataclass
+class Tab:
+    """A page that is open, and everything it complained of."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def opened(browser: Browser, *, silent: bool = True, **context: object) -> Iterator[Tab]:
+    """Open a page; at the end it must have complained of nothing, unless told that it may.
+
+    What counts: errors and warnings in the console, exceptions, and breaches of the page's policy.
+    """
+    made: BrowserContext = browser.new_context(**context)  # type: ignore[arg-type]
+    made.set_default_timeout(PATIENCE_MILLISECONDS)
+    made.add_init_script(_NOTICE_VIOLATIONS)
+    page = made.new_page()
+    tab = Tab(page)
+    page.on(
+        "console",
+        lambda said: (
+            tab.complaints.append(said.text) if said.type in ("error", "warning") else None
+        ),
+    )
+    page.on("pageerror", lambda fault: tab.complaints.append(str(fault)))
+    try:
+        yield tab
+        if silent:
+            assert tab.complaints == []
+    finally:
+        made.close()
+
+
+def found(playwright: Playwright) -> str | None:
+    """Return the browser's program, if there is one."""
+    ways = [os.environ.get("CHROME_PATH"), *map(shutil.which, NAMES)]
+    ways.append(playwright.chromium.executable_path)
+    for each in ways:
+        if each and Path(each).is_file():
+            return each
+    return None
+
+
+if __name__ == "__main__":
+    with sync_playwright() as here:
+        if found(here) is None:
+            print(f"The browser tests are skipped: {WHAT_TO_INSTALL}.", file=sys.stderr)
