@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from feedback import privacy
 from feedback.errors import HeedError, Invalid, NotFound, TooLarge
 from feedback.people import people_key
 from feedback.store import Store
@@ -40,6 +41,7 @@ from serving.routes import (
     health,
     reviews,
     rounds,
+    users,
 )
 from serving.routes import metrics as metrics_route
 from serving.routing import Router
@@ -75,6 +77,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store = Store(settings.feedback)
         await asyncio.to_thread(schema.upgrade, store)
+        await asyncio.to_thread(privacy.ready, settings.feedback)
         answering = engine or make_engine(settings)
         router = Router()
         replica = f"{socket.gethostname()}:{os.getpid()}"
@@ -139,6 +142,7 @@ def create_app(
         reviews,
         rounds,
         adapters,
+        users,
         health,
         metrics_route,
         docs,
