@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, exists, func, update
 from sqlmodel import Session, col, select
 
-from feedback import review, trust, votes
+from feedback import receipts, review, trust, votes
 from feedback.models import Exchange, Feedback, Receipt, Review, Status
 from feedback.settings import PROJECT, FeedbackSettings
 
@@ -88,7 +88,7 @@ def claim(session: Session, settings: FeedbackSettings, round_id: str) -> int:
             .execution_options(populate_existing=True)
         )
     )
-    replaced = votes.superseded(_siblings(session))
+    replaced = votes.superseded(_siblings(session, *_claimable()))
     unreviewed = [
         (feedback.id, feedback.person_id)
         for receipt, feedback in rows
@@ -99,8 +99,7 @@ def claim(session: Session, settings: FeedbackSettings, round_id: str) -> int:
     claimed = 0
     for receipt, feedback in rows:
         if feedback.id in replaced:
-            receipt.status = "refused"
-            receipt.reason = f"Replaced by the same person's later vote {replaced[feedback.id]}."
+            receipts.replace(receipt, replaced[feedback.id])
         elif feedback.id in beyond:
             receipt.reason = "Beyond one account's share of a round; waits for the next one."
         else:
@@ -121,7 +120,15 @@ def words(session: Session, round_id: str) -> list[Word]:
         .order_by(col(Feedback.id))
     ).all()
     edited = review.edits(session, select(Receipt.feedback_id).where(Receipt.round_id == round_id))
-    worse = _worse(session, round_id, [(feedback, exchange) for feedback, _, exchange in rows])
+    # A delivery may hold a vote that still counts beside one that was cast again.
+    held = col(Receipt.round_id) == round_id
+    counts = votes.in_force(_siblings(session, held))
+    compared = [
+        (feedback, exchange)
+        for feedback, _, exchange in rows
+        if counts[feedback.id] & {"rating", "preferred_over"}
+    ]
+    worse = _worse(session, round_id, compared)
     return [
         Word(
             feedback_id=feedback.id,
@@ -129,8 +136,11 @@ def words(session: Session, round_id: str) -> list[Word]:
             messages=tuple(exchange.messages),
             answer=_answer(exchange, feedback.choice),
             adapter_id=exchange.adapter_id,
-            rating=feedback.rating,
-            correction=edited.get(feedback.id, feedback.correction),
+            rating=feedback.rating if "rating" in counts[feedback.id] else None,
+            correction=edited.get(
+                feedback.id,
+                feedback.correction if "correction" in counts[feedback.id] else None,
+            ),
             accepted_by=receipt.accepted_by or trust.POLICY,
             worse=worse.get(feedback.id, ()),
         )
@@ -202,9 +212,9 @@ def _held(session: Session, round_id: str) -> list[Receipt]:
     )
 
 
-def _siblings(session: Session) -> list[Feedback]:
-    """Every event that could replace a claimable one: whatever was said of the same exchanges."""
-    exchanges = select(Feedback.exchange_id).join(Receipt, _same_feedback()).where(*_claimable())
+def _siblings(session: Session, *which: ColumnElement[bool]) -> list[Feedback]:
+    """Every event that could replace one of these: whatever was said of the same exchanges."""
+    exchanges = select(Feedback.exchange_id).join(Receipt, _same_feedback()).where(*which)
     query = (
         select(Feedback)
         .join(Receipt, _same_feedback())

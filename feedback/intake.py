@@ -11,14 +11,14 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
-from feedback import trust
+from feedback import privacy, trust
 from feedback.errors import Busy, Conflict, HeedError, Invalid, NotFound, Unavailable
 from feedback.ids import new_id
 from feedback.models import Exchange, Feedback, Person, Receipt
@@ -165,6 +165,8 @@ def apply(
     Returns:
         One result per item, in order: None for an exchange, `Taken` or the error for feedback.
     """
+    if settings.redaction == "storage":
+        items = [_as_stored(item, settings) for item in items]
     exchanges = [item for item in items if isinstance(item, Exchange)]
     tolds = [item for item in items if isinstance(item, Told)]
     now = time.time()
@@ -177,6 +179,12 @@ def apply(
     results = _take(session, tolds, settings, now)
     answers = iter(results)
     return [None if isinstance(item, Exchange) else next(answers) for item in items]
+
+
+def _as_stored(item: Exchange | Told, settings: FeedbackSettings) -> Exchange | Told:
+    if isinstance(item, Exchange):
+        return privacy.stored_exchange(item, settings)
+    return replace(item, submission=privacy.stored_submission(item.submission, settings))
 
 
 def _take(
@@ -245,7 +253,9 @@ def _choices(session: Session, tolds: Sequence[Told]) -> dict[str, int]:
         if name
     }
     query = select(Exchange.id, Exchange.choices).where(
-        Exchange.project_id == PROJECT, col(Exchange.id).in_(named)
+        Exchange.project_id == PROJECT,
+        col(Exchange.id).in_(named),
+        Exchange.state != "forgotten",
     )
     return {name: len(choices) for name, choices in session.exec(query)}
 

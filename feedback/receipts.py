@@ -1,4 +1,8 @@
-"""Receipts: what became of one piece of feedback, and taking it back. Knows no HTTP."""
+"""Receipts: what became of one piece of feedback, and taking it back. Knows no HTTP.
+
+Each ends in exactly one state; `role` says what part it played: what it taught as, which slice it
+judged in, or that a later vote of the same person replaced it.
+"""
 
 import time
 from collections.abc import Iterable
@@ -6,9 +10,13 @@ from collections.abc import Iterable
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from feedback import votes
 from feedback.errors import Conflict, NotFound
 from feedback.models import STATUSES, Exchange, Feedback, Receipt
 from feedback.settings import PROJECT
+
+REPLACED = "replaced"
+"""The role of a vote that was refused only because the same person voted again."""
 
 
 def receipt(session: Session, feedback_id: str) -> tuple[Receipt, Feedback]:
@@ -34,11 +42,13 @@ def receipt(session: Session, feedback_id: str) -> tuple[Receipt, Feedback]:
 def withdraw(session: Session, feedback_id: str) -> Receipt:
     """Take a vote back; doing it twice is the same as once. The caller commits.
 
+    A vote that it had replaced counts again.
+
     Raises:
         NotFound: there is no such feedback.
         Conflict: a round is learning from it now, or has.
     """
-    receipt(session, feedback_id)
+    _, feedback = receipt(session, feedback_id)
     found = locked(session, feedback_id)
     if found.status in ("withdrawn", "forgotten"):
         return found
@@ -48,7 +58,43 @@ def withdraw(session: Session, feedback_id: str) -> Receipt:
             "withdrawn; send a new vote, or ask for erasure (`heed forget`)."
         )
     decide(session, [found], "withdrawn", "Withdrawn by whoever sent it.")
+    found.role = None
+    _revive(session, feedback)
     return found
+
+
+def replace(found: Receipt, later_id: str) -> None:
+    """Refuse a vote in favour of the same person's later one."""
+    found.status = "refused"
+    found.role = REPLACED
+    found.reason = f"Replaced by the same person's later vote {later_id}."
+
+
+def _revive(session: Session, withdrawn: Feedback) -> None:
+    """Let the votes count again that only the withdrawn one stood against."""
+    rows = session.exec(
+        select(Receipt, Feedback)
+        .join(Feedback, col(Feedback.id) == Receipt.feedback_id)
+        .where(
+            Feedback.exchange_id == withdrawn.exchange_id,
+            Feedback.choice == withdrawn.choice,
+            Feedback.person_id == withdrawn.person_id,
+            col(Receipt.status).not_in(["withdrawn", "forgotten"]),
+        )
+        .with_for_update(of=Receipt)
+        .execution_options(populate_existing=True)
+    ).all()
+    replaced = votes.superseded([feedback for _, feedback in rows])
+    for found, feedback in rows:
+        if found.role != REPLACED or found.status != "refused":
+            continue
+        if feedback.id in replaced:
+            replace(found, replaced[feedback.id])
+        else:
+            found.role = None
+            reason = "The vote that replaced it was withdrawn; waits for the next round."
+            decide(session, [found], "waiting", reason)
+        session.add(found)
 
 
 def locked(session: Session, feedback_id: str) -> Receipt:
@@ -96,7 +142,7 @@ def totals(session: Session) -> dict[str, int]:
         "signals": session.exec(total.where(col(Feedback.signal).is_not(None))).one(),
         "people": session.exec(
             select(func.count(func.distinct(Feedback.person_id))).where(
-                Feedback.project_id == PROJECT
+                Feedback.project_id == PROJECT, Feedback.person_id != "forgotten"
             )
         ).one(),
     }

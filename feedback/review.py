@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from feedback import privacy
 from feedback.errors import Conflict, Invalid, NotFound
 from feedback.ids import new_id
 from feedback.models import Decision, Exchange, Feedback, Receipt, Review
@@ -129,6 +130,7 @@ def decide(
         checked(correction, "correction", max_bytes=settings.max_text_bytes)
         if feedback.exchange_id is None:
             raise Invalid("This is about a whole conversation, so there is no answer to edit.")
+    correction, reason = (privacy.stored_text(each, settings) for each in (correction, reason))
     session.add(
         Review(
             id=new_id("rev"),
@@ -147,7 +149,7 @@ def decide(
         "reopen": ("review", None, "Waits for a reviewer again."),
     }[decision]
     receipt.reason = f"{said} {reason}" if reason else said
-    receipt.round_id = None
+    receipt.round_id = receipt.role = None
     receipt.updated_at = time.time()
     session.add(receipt)
     return receipt

@@ -7,7 +7,7 @@ Knows nothing of the trainer's or the server's sections.
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -55,6 +55,34 @@ class FeedbackSettings(BaseModel):
     )
     account_cap_minimum: int = Field(
         2, ge=1, description="… or this many pieces of feedback, where that is more."
+    )
+    redaction: Literal["off", "training", "storage"] = Field(
+        "training",
+        description="When addresses, telephone, card and account numbers, IP addresses and keys "
+        "become placeholders such as <EMAIL>: before anything is learned, before anything is "
+        "stored, or never.",
+    )
+    redactor: Literal["patterns", "presidio"] = Field(
+        "patterns",
+        description="What finds them: built-in patterns, or Presidio with more kinds of numbers "
+        "(`pip install 'heed[privacy]'`).",
+    )
+    redaction_keep: list[str] = Field(
+        [],
+        description="What is public and stays as it is, such as the shop's own telephone number, "
+        "an address, or all of a domain (`@shop.example`).",
+    )
+    keep_unrated_days: float | None = Field(
+        None,
+        gt=0,
+        description="An exchange that nobody gave feedback on is deleted after so many days; unset "
+        "keeps it.",
+    )
+    keep_rated_days: float | None = Field(
+        None,
+        gt=0,
+        description="So many days after the last feedback on it an exchange and what was said of it "
+        "lose their texts; their receipts stay. Unset keeps them.",
     )
 
     @property

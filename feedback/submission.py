@@ -16,6 +16,8 @@ from feedback.settings import FeedbackSettings
 from feedback.text import checked
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+MEASURED = ("dwell", "session_end", "session_length")
+"""Signals whose value is a time in seconds."""
 TEACHING = ("rating", "survey", "correction", "comment", "reasons", "preferred_over", "signal")
 
 
@@ -64,9 +66,13 @@ class Submission(BaseModel):
         None, description="Id of another completion; this one is the better answer."
     )
     signal: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None = Field(
-        None, description="What they did: copy, regenerate, retry, edit, click, dwell …"
+        None,
+        description="What they did: copy, regenerate, retry, edit (and sent again), click, dwell, "
+        "follow_up, abandon, bounce, session_end, or a name of your own.",
     )
-    value: float | None = Field(None, description="Size of the signal, e.g. dwell in seconds.")
+    value: float | None = Field(
+        None, description="Size of the signal: seconds, for dwell and session_end."
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> "Submission":
@@ -87,12 +93,20 @@ class Submission(BaseModel):
                 raise ValueError("scale: say the largest number that this rating could have been")
             if not 1 <= self.rating <= self.scale:
                 raise ValueError(f"rating: must lie between 1 and {self.scale}")
-        if self.value is not None and not math.isfinite(self.value):
-            raise ValueError("value: must be a finite number")
+        if self.value is not None:
+            self._check_value(self.value)
         answers = (self.survey or {}).values()
         if any(isinstance(answer, float) and not math.isfinite(answer) for answer in answers):
             raise ValueError("survey: numbers must be finite")  # JSON has no others
         return self
+
+    def _check_value(self, value: float) -> None:
+        if not math.isfinite(value):
+            raise ValueError("value: must be a finite number")
+        if self.signal is None:
+            raise ValueError("value: belongs to a signal; a rating has its number in `rating`")
+        if self.signal in MEASURED and value < 0:
+            raise ValueError("value: seconds cannot be negative")
 
     @property
     def satisfaction(self) -> float | None:

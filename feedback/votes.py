@@ -4,11 +4,13 @@ One vote per (exchange, choice, person, kind), the last by (time told, event id)
 doubled and disordered delivery end in the same state.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from feedback.models import Feedback
 
-KINDS = ("rating", "correction", "preferred_over", "signal", "survey", "comment")
+KINDS = ("rating", "correction", "preferred_over", "signal", "survey", "comment", "reasons")
+VOTES = ("rating", "correction", "preferred_over")
+"""What teaches. A remark beside a vote does not keep the vote once that was cast anew."""
 
 
 def kinds(feedback: Feedback) -> tuple[str, ...]:
@@ -23,18 +25,34 @@ def kinds(feedback: Feedback) -> tuple[str, ...]:
 def superseded(events: Iterable[Feedback]) -> dict[str, str]:
     """Return each feedback id of which nothing is in force any more, with the id that replaced it.
 
-    A delivery that said several things is replaced only once all of them have been said again.
+    A delivery that held several votes is replaced only once all of them have been cast again; one
+    that held none, once everything has been said again.
     """
-    ordered = sorted(events, key=lambda event: (event.told_at, event.event_id))
-    last: dict[tuple[object, ...], str] = {}
-    for event in ordered:
-        for kind in kinds(event):
-            last[_slot(event, kind)] = event.id
+    ordered, last = _last(events)
     return {
-        event.id: last[_slot(event, kinds(event)[0])]
+        event.id: last[_slot(event, _counted(event)[0])]
         for event in ordered
-        if kinds(event) and all(last[_slot(event, kind)] != event.id for kind in kinds(event))
+        if _counted(event) and all(last[_slot(event, kind)] != event.id for kind in _counted(event))
     }
+
+
+def in_force(events: Iterable[Feedback]) -> dict[str, frozenset[str]]:
+    """Return for each feedback id the kinds that nobody has said again since."""
+    ordered, last = _last(events)
+    return {
+        event.id: frozenset(kind for kind in kinds(event) if last[_slot(event, kind)] == event.id)
+        for event in ordered
+    }
+
+
+def _last(events: Iterable[Feedback]) -> tuple[list[Feedback], dict[tuple[object, ...], str]]:
+    ordered = sorted(events, key=lambda event: (event.told_at, event.event_id))
+    return ordered, {_slot(event, kind): event.id for event in ordered for kind in kinds(event)}
+
+
+def _counted(event: Feedback) -> Sequence[str]:
+    said = kinds(event)
+    return [kind for kind in said if kind in VOTES] or said
 
 
 def _slot(event: Feedback, kind: str) -> tuple[object, ...]:

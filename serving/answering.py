@@ -123,7 +123,7 @@ class Asked:
 
         def write() -> None:
             with self.parts.store.session(write=True) as session:
-                replace_partial(session, self._exchange())
+                replace_partial(session, self._exchange(), self.parts.settings.feedback)
                 session.commit()
 
         await asyncio.to_thread(write)

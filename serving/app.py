@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from feedback import privacy
 from feedback.errors import HeedError, Invalid, NotFound, TooLarge
 from feedback.people import people_key
 from feedback.store import Store
@@ -43,6 +44,7 @@ from serving.routes import (
     rounds,
     signals,
     tokens,
+    users,
     widget,
 )
 from serving.routes import metrics as metrics_route
@@ -80,6 +82,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store = Store(settings.feedback)
         await asyncio.to_thread(schema.upgrade, store)
+        await asyncio.to_thread(privacy.ready, settings.feedback)
         answering = engine or make_engine(settings)
         router = Router()
         replica = f"{socket.gethostname()}:{os.getpid()}"
@@ -154,6 +157,7 @@ def create_app(
         reviews,
         rounds,
         adapters,
+        users,
         health,
         metrics_route,
         docs,

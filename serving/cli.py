@@ -17,6 +17,7 @@ from serving.commands import (
     demo,
     doctor,
     feedback,
+    forget,
     keys,
     output,
     rounds,
@@ -51,6 +52,7 @@ app.add_typer(rounds.app, name="round")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(feedback.app, name="feedback")
 app.command()(feedback.receipt)
+app.command()(forget.forget)
 app.add_typer(keys.app, name="keys")
 app.add_typer(database.app, name="db")
 app.add_typer(config.app, name="config")

@@ -15,7 +15,9 @@ from typing import Generic, TypeVar
 
 from sqlmodel import Session
 
+from feedback import privacy
 from feedback.models import Exchange
+from feedback.settings import FeedbackSettings
 
 KEPT_SECONDS = 600.0
 KEPT = 256
@@ -70,6 +72,6 @@ class Recent(Generic[Kept]):
             self._kept.popitem(last=False)
 
 
-def replace_partial(session: Session, exchange: Exchange) -> None:
+def replace_partial(session: Session, exchange: Exchange, settings: FeedbackSettings) -> None:
     """Put a whole answer where the one is that its client gave up on. The caller commits."""
-    session.merge(exchange)
+    session.merge(privacy.stored_exchange(exchange, settings))

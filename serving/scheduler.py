@@ -7,9 +7,11 @@ and forget a job that was killed midway. What is due is derived from the rounds 
 import logging
 import threading
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from feedback import retention
 from feedback.errors import Conflict, HeedError
 from feedback.store import Store
 from serving.settings import Settings
@@ -19,6 +21,9 @@ from trainer.executors.local import LocalExecutor
 from trainer.executors.warm import WarmExecutor
 
 log = logging.getLogger("heed.scheduler")
+
+PURGE_HOURS = 24
+PURGE_AFTER_SECONDS = 60.0
 
 
 class Scheduler:
@@ -49,6 +54,16 @@ class Scheduler:
             coalesce=True,
             misfire_grace_time=None,
         )
+        self._timer.add_job(
+            self.purge,
+            "interval",
+            hours=PURGE_HOURS,
+            # Soon after a start as well: a server that is started daily would never come to it.
+            next_run_time=datetime.now(UTC) + timedelta(seconds=PURGE_AFTER_SECONDS),
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
         self._timer.start()
 
     def stop(self) -> None:
@@ -65,6 +80,20 @@ class Scheduler:
                 self._look()
             except HeedError as fault:
                 log.error("%s", fault.message)
+
+    def purge(self) -> None:
+        """Empty what is older than the settings keep; a failure is logged, and tomorrow tries again."""
+        try:
+            done = retention.purge(self._store)
+        except HeedError as fault:
+            log.error("%s", fault.message)
+        else:
+            if done != retention.Purged():
+                log.info(
+                    "emptied %d exchanges and %d pieces of feedback that were kept long enough",
+                    done.unrated + done.rated,
+                    done.feedback,
+                )
 
     def _look(self) -> None:
         if self._executor.running():

@@ -87,6 +87,7 @@ def receipt(found: Receipt, completion_id: str | None) -> dict[str, Any]:
         "reason": found.reason,
         "round": found.round_id,
         "adapter": found.adapter_id,
+        "role": found.role,
     }
 
 

@@ -113,6 +113,12 @@ def judge(evidence: Evidence, plan: Plan) -> GateReport:
     )
 
 
+def shortened(text: str) -> str:
+    """Return a text as a summary quotes it."""
+    plain = " ".join(text.split())
+    return plain if len(plain) <= _SHOWN_CHARACTERS else plain[:_SHOWN_CHARACTERS] + "…"
+
+
 def _once(pairs: Sequence[Paired]) -> None:
     counts = Counter((pair.kind, pair.suite, pair.item_id) for pair in pairs)
     twice = next((key for key, count in counts.items() if count > 1), None)
@@ -245,5 +251,4 @@ def _summary(
 
 
 def _short(text: str) -> str:
-    plain = " ".join(text.split())
-    return f"“{plain if len(plain) <= _SHOWN_CHARACTERS else plain[:_SHOWN_CHARACTERS] + '…'}”"
+    return f"“{shortened(text)}”"

@@ -94,6 +94,12 @@ def holder_name(pid: int) -> str:
     return f"{socket.gethostname()}:{pid}"
 
 
+def holder(session: Session, name: str) -> str | None:
+    """Return who holds the lease, or held it last."""
+    found = session.exec(_query(name)).first()
+    return found.holder if found else None
+
+
 def is_free(store: Store, session: Session, name: str) -> bool:
     """Whether nobody holds the lease now."""
     lease = session.exec(_query(name)).first()

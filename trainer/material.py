@@ -38,13 +38,19 @@ SHARED_MINIMUM = 8
 
 @dataclass(frozen=True)
 class Gathered:
-    """Everything read for one round, before any decision."""
+    """Everything read for one round, before any decision.
+
+    Attributes:
+        personal: ids of feedback that is not learned, since its answer holds personal data, each
+            with the placeholders that stand for it.
+    """
 
     words: tuple[Word, ...]
     past: tuple[Old, ...]
     past_for_judging: tuple[Old, ...]
     general: tuple[Old, ...]
     protected: tuple[Item, ...]
+    personal: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class Sorted:
         contradicted: praise that a reviewed correction contradicts, with that feedback's id.
         silent: ids of feedback that makes no example, such as a preference between answers that
             are nearly alike.
+        personal: as gathered.
     """
 
     training: tuple[Example, ...]
@@ -71,6 +78,7 @@ class Sorted:
     roles: dict[str, str] = field(default_factory=dict)
     contradicted: dict[str, str] = field(default_factory=dict)
     silent: tuple[str, ...] = ()
+    personal: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def gather(session: Session, round_: Round, plan: Plan, data_dir: Path) -> Gathered:
@@ -141,6 +149,7 @@ def sort(gathered: Gathered, plan: Plan) -> Sorted:
         roles=roles,
         contradicted=contradicted,
         silent=tuple(word.feedback_id for word in learnt if word.feedback_id not in roles),
+        personal=gathered.personal,
     )
 
 

@@ -16,6 +16,7 @@ from feedback.harvest import Fate
 from feedback.ids import new_id
 from trainer import registry
 from trainer.gate import GateReport
+from trainer.judging import NEW
 from trainer.material import Gathered, Sorted
 from trainer.models import Adapter, PastExample, Retirement, Round, RoundState
 from trainer.settings import Plan
@@ -28,11 +29,24 @@ def counts(gathered: Gathered, sorted_: Sorted) -> dict[str, Any]:
         "used": len(sorted_.roles),
         "held_out": len(sorted_.held_out),
         "contradicted": len(sorted_.contradicted),
+        "personal": len(sorted_.personal),
         "conflicts": [
             {"item": item_id, "feedback": feedback_id} for item_id, feedback_id in sorted_.conflicts
         ],
         "retired": len(sorted_.retired),
         "examples": dict(Counter(f"{row.source} {row.kind}" for row in sorted_.training)),
+    }
+
+
+def planned(sorted_: Sorted) -> dict[str, dict[str, Any]]:
+    """Return what becomes of each piece of feedback if the round is promoted, for its manifest."""
+    return {
+        **{name: {"status": "used", "role": role} for name, role in sorted_.roles.items()},
+        **{word.feedback_id: {"status": "held_out", "role": NEW} for word in sorted_.held_out},
+        **{
+            name: {"status": "refused", "role": None}
+            for name in (*sorted_.contradicted, *sorted_.personal, *sorted_.silent)
+        },
     }
 
 
@@ -99,12 +113,19 @@ def _fates(verdict: Verdict, state: RoundState) -> dict[str, Fate]:
     for feedback_id, role in verdict.sorted.roles.items():
         learned = Fate("used", f"Adapter {adapter_id} learned it as {role}.", adapter_id, role)
         fates[feedback_id] = {"promoted": learned, "refused": refused}.get(state, unsure)
-    judged = Fate("held_out", f"It judged adapter {adapter_id}.", adapter_id, "gate")
+    judged = Fate("held_out", f"It judged adapter {adapter_id} ({NEW}).", adapter_id, NEW)
     for word in verdict.sorted.held_out:
         fates[word.feedback_id] = {"promoted": judged, "refused": refused}.get(state, unsure)
     for feedback_id, other_id in verdict.sorted.contradicted.items():
         fates[feedback_id] = Fate(
             "refused", f"A reviewed correction ({other_id}) says that this answer was wrong."
+        )
+    for feedback_id, kinds in verdict.sorted.personal.items():
+        named = ", ".join(f"<{kind}>" for kind in kinds)
+        fates[feedback_id] = Fate(
+            "refused",
+            f"Its answer holds personal data ({named}), which no model is taught to say. What is "
+            "public belongs in feedback.redaction_keep.",
         )
     silent = Fate(
         "refused",

@@ -24,7 +24,7 @@ from feedback.ids import new_id
 from feedback.models import Exchange
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.store import Store
-from trainer import judging, material, outcome, registry, snapshot
+from trainer import judging, material, outcome, personal, registry, snapshot
 from trainer.answered import Answered
 from trainer.base_folder import base_hash, resolve
 from trainer.gate import GateReport
@@ -236,6 +236,7 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         plan = Plan.model_validate(row.plan)
         incumbent = registry.get(session, row.incumbent_id) if row.incumbent_id else None
         gathered = material.gather(session, row, plan, settings.data_dir)
+    gathered = personal.redacted_material(gathered, settings)
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
     base_folder = resolve(plan.base_model)
     job = _Job(settings, running, row, plan, base_folder, base_hash(base_folder), parent)
@@ -245,13 +246,18 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     if not sorted_.roles:
         raise Invalid(
             "Nothing in the claimed feedback can be learned from: every vote was contradicted by "
-            "a reviewed correction or held out."
+            "a reviewed correction, held out, or has personal data in its answer."
         )
     counts = outcome.counts(gathered, sorted_)
     frozen = snapshot.freeze(
         settings.data_dir / "snapshots" / row.id,
         sorted_.training,
-        about={"round": row.id, "parent": row.incumbent_id, "plan": row.plan},
+        about={
+            "round": row.id,
+            "parent": row.incumbent_id,
+            "plan": row.plan,
+            "feedback": outcome.planned(sorted_),
+        },
     )
     _note(store, running, snapshot_sha256=frozen.sha256, counts=counts)
 

@@ -2,14 +2,14 @@
 
 One JSONL file of rows and a manifest with the file's SHA-256 and a hash per row beside the ids of
 the feedback it came from, so that erasing a person later leaves a tombstone and lineage can still
-be checked.
+be checked: a row is the one that was frozen, or it is marked as forgotten.
 """
 
 import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from trainer.examples import Example
 
 ROWS = "rows.jsonl"
 MANIFEST = "manifest.json"
+
+
+TOMBSTONE = "forgotten"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def freeze(
         "sha256": sha256,
         "counts": dict(Counter(f"{row.source} {row.kind}" for row in examples)),
         "rows": [
-            {"sha256": hashlib.sha256(line.encode()).hexdigest(), "feedback": row.feedback_ids}
+            {"sha256": _sha256(line), "feedback": row.feedback_ids}
             for line, row in zip(lines, examples, strict=True)
         ],
     }
@@ -71,6 +74,92 @@ def read(snapshot: Snapshot) -> list[Example]:
             "given up; its feedback waits for the next one."
         )
     return [_example(json.loads(line)) for line in content.decode().splitlines()]
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """How much of a snapshot is still there: rows as they were frozen, and tombstones."""
+
+    rows: int
+    forgotten: int
+
+
+def lineage(folder: Path) -> Lineage:
+    """Hold a snapshot's rows against its manifest, also after somebody was forgotten.
+
+    Raises:
+        Invalid: a row is neither the one that was frozen nor its tombstone.
+    """
+    manifest, lines = _opened(folder)
+    forgotten = 0
+    for number, (line, row) in enumerate(zip(lines, manifest["rows"], strict=True), start=1):
+        if row.get(TOMBSTONE):
+            forgotten += 1
+        if line != _tombstone(row) if row.get(TOMBSTONE) else _sha256(line) != row["sha256"]:
+            raise Invalid(f"Row {number} of {folder / ROWS} is not the one that was frozen.")
+    return Lineage(len(lines) - forgotten, forgotten)
+
+
+def count(folder: Path, theirs: Callable[[dict[str, Any]], bool]) -> int:
+    """Return how many rows `forget` would drop."""
+    _, lines = _opened(folder)
+    return sum(_is(line, theirs) for line in lines)
+
+
+def feedback_ids(folder: Path) -> set[str]:
+    """Return the feedback that a snapshot's rows came from, those that were forgotten included."""
+    manifest, _ = _opened(folder)
+    return {name for row in manifest["rows"] for name in row["feedback"]}
+
+
+def forget(folder: Path, theirs: Callable[[dict[str, Any]], bool]) -> int:
+    """Put tombstones in place of a person's rows, for a round that nobody runs any more.
+
+    The manifest keeps the hash of what was frozen, row by row and as a whole, and marks what is
+    gone. Interrupted at any moment, it is completed by being called again.
+
+    Args:
+        folder: of the snapshot.
+        theirs: whether a row, as JSON, is to go.
+
+    Returns:
+        The number of rows that it dropped now.
+    """
+    manifest, lines = _opened(folder)
+    kept, dropped = [], 0
+    for line, row in zip(lines, manifest["rows"], strict=True):
+        gone = _is(line, theirs)
+        dropped += gone
+        if gone or line == _tombstone(row):
+            row[TOMBSTONE] = True
+        kept.append(_tombstone(row) if row.get(TOMBSTONE) else line)
+    content = "".join(f"{line}\n" for line in kept).encode()
+    marked = sum(bool(row.get(TOMBSTONE)) for row in manifest["rows"])
+    manifest[TOMBSTONE] = {"rows": marked, "sha256": hashlib.sha256(content).hexdigest()}
+    if marked:
+        _write(folder / ROWS, content)
+        _write(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+    for left in folder.glob("*.part"):  # what a crash may have left of the old content
+        left.unlink()
+    return dropped
+
+
+def _opened(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    return manifest, (folder / ROWS).read_text().splitlines()
+
+
+def _is(line: str, theirs: Callable[[dict[str, Any]], bool]) -> bool:
+    row = json.loads(line)
+    return TOMBSTONE not in row and theirs(row)
+
+
+def _tombstone(row: dict[str, Any]) -> str:
+    return json.dumps({TOMBSTONE: row["sha256"]})
+
+
+def _sha256(line: str) -> str:
+    return hashlib.sha256(line.encode()).hexdigest()
 
 
 def _example(row: dict[str, Any]) -> Example:

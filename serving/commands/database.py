@@ -1,15 +1,12 @@
-"""``heed db``: the database's shape."""
+"""``heed db``: the database's shape, and how long things are kept in it."""
+
+from typing import Annotated
 
 import typer
 
 from serving.commands import output
 
 app = typer.Typer(help="Look after the database.", no_args_is_help=True)
-
-
-@app.callback()
-def _database() -> None:
-    """Keeps `upgrade` a command of its own while it is the only one."""
 
 
 @app.command()
@@ -42,3 +39,45 @@ def upgrade(as_json: output.Json = False) -> None:
         output.say(f"{where} is up to date (revision {after}).")
     else:
         output.say(f"{where} went from {before or 'empty'} to revision {after}.")
+
+
+@app.command()
+def purge(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be emptied.")
+    ] = False,
+    as_json: output.Json = False,
+) -> None:
+    """Empty what is older than the settings keep it; the scheduler does so once a day."""
+    from dataclasses import asdict
+
+    from feedback import forget, retention
+    from serving.commands.opening import opened
+
+    with opened() as (settings, store):
+        done = retention.purge(store, dry_run=dry_run)
+        if not dry_run and done != retention.Purged():
+            forget.overwrite(store)
+    kept = settings.feedback
+    days = {
+        "keep_unrated_days": kept.keep_unrated_days,
+        "keep_rated_days": kept.keep_rated_days,
+    }
+    if as_json:
+        document = {"object": "database.purge", "dry_run": dry_run, **asdict(done), **days}
+        output.document(document)
+        return
+    if not any(days.values()):
+        output.say(
+            "Everything is kept: neither feedback.keep_unrated_days nor feedback.keep_rated_days "
+            "is set."
+        )
+        return
+    output.say("This would be emptied:" if dry_run else "Emptied:")
+    output.facts(
+        [
+            ("  exchanges that nobody gave feedback on", f"{done.unrated:,}"),
+            ("  exchanges with feedback", f"{done.rated:,}"),
+            ("  pieces of feedback", f"{done.feedback:,}"),
+        ]
+    )

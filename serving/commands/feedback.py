@@ -106,7 +106,7 @@ def receipt(
             ("  accepted by", found.accepted_by),
             ("  round", found.round_id),
             ("  adapter", found.adapter_id),
-            ("  learned as", found.role),
+            ("  judged among" if found.status == "held_out" else "  as", found.role),
             ("  last change", output.moment(found.updated_at)),
         ]
     )

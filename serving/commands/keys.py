@@ -1,4 +1,4 @@
-"""``heed keys``: API keys. Knows no HTTP."""
+"""``heed keys``: API keys, and the key under which people's names are hashed. Knows no HTTP."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -113,6 +113,33 @@ def rotate_tokens(as_json: output.Json = False) -> None:
             f"Secret {name} signs feedback tokens once Heed is restarted; tokens signed with the "
             "one before stay valid until they expire."
         )
+
+
+@app.command("rotate-people")
+def rotate_people(as_json: output.Json = False) -> None:
+    """Hash people's names under a fresh key from now on; whoever was known stays to be forgotten."""
+    from feedback.people import people_key, rotate
+    from serving import auth
+    from serving.commands.opening import opened
+
+    with opened() as (settings, store), store.session(write=True) as session:
+        before = people_key(settings.feedback.data_dir)
+        after = rotate(settings.feedback.data_dir)
+        auth.audit(session, actor="cli", action="people.rotate", subject=after.id)
+        session.commit()
+    if as_json:
+        keys = [key.id for key in after.older]
+        output.document({"object": "people.key", "id": after.id, "older": keys})
+        return
+    output.say(
+        f"Names are hashed under key {after.id} from now on, no longer under {before.id}. Start "
+        "running servers again: until then they go on with the old key."
+    )
+    typer.echo(
+        "Everybody is somebody new from then on: accounts have no age, and a vote from before "
+        "cannot be replaced by one from after.",
+        err=True,
+    )
 
 
 def _wire(row: "ApiKey") -> dict[str, object]:

@@ -82,7 +82,7 @@ def model(model: str, parts: Parts, who: AsClient) -> dict[str, Any]:
 def _own_exchange(parts: Heed, who: Caller, completion_id: str) -> Exchange:
     with parts.store.session() as session:
         exchange = session.get(Exchange, completion_id)
-    if exchange is None or exchange.project_id != PROJECT:
+    if exchange is None or exchange.state == "forgotten" or exchange.project_id != PROJECT:
         raise NotFound(
             f"No completion {completion_id!r} is on record; those sent with `store: false` never "
             "are.",

@@ -74,7 +74,8 @@ def read(feedback_id: str, parts: Parts, who: AsVoter) -> dict[str, Any]:
     """Tell what became of one piece of feedback."""
     with parts.store.session() as session:
         found, feedback = receipts.receipt(session, feedback_id)
-    _own(who, feedback)
+    if found.status != "forgotten":  # then nothing says any more whose it was, nor what it said
+        _own(who, feedback)
     return wire.receipt(found, feedback.exchange_id)
 
 

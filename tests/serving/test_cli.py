@@ -27,6 +27,7 @@ COMMANDS = {
         "adapters",
         "feedback",
         "receipt",
+        "forget",
         "keys",
         "db",
         "config",
@@ -35,8 +36,8 @@ COMMANDS = {
     "round": ("run", "list", "show", "cancel"),
     "adapters": ("list", "show", "promote", "rollback", "export", "verify"),
     "feedback": ("stats", "export"),
-    "keys": ("create", "list", "revoke", "rotate-tokens"),
-    "db": ("upgrade",),
+    "keys": ("create", "list", "revoke", "rotate-people", "rotate-tokens"),
+    "db": ("upgrade", "purge"),
     "config": ("show",),
 }
 

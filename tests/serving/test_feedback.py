@@ -17,14 +17,18 @@ KINDS: list[dict[str, Any]] = [
     {"correction": "The answer as it should have been."},
     {"comment": "Nice."},
     {"reasons": ["too long", "wrong"]},
-    {"signal": "copy"},
+    *({"signal": name} for name in ("copy", "regenerate", "retry", "edit", "click", "follow_up")),
+    *({"signal": name} for name in ("abandon", "bounce", "session_end")),
+    {"signal": "session_end", "value": 300.0},
     {"signal": "dwell", "value": 12.5},
     {"signal": "something_new"},
     {"rating": "down", "correction": "Better.", "comment": "Because.", "reasons": ["tone"]},
 ]
 
 
-@pytest.mark.parametrize("said", KINDS, ids="+".join)
+@pytest.mark.parametrize(
+    "said", KINDS, ids=lambda said: "+".join(map(str, (*said, said.get("signal", ""))))
+)
 def test_every_kind_of_feedback_is_taken(server: Server, said: dict[str, Any]) -> None:
     identity = server.asked()
     answer = server.tell(completion_id=identity, **said)

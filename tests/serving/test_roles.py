@@ -39,6 +39,7 @@ NEEDED: dict[str, Needed] = {
     "GET /v1/adapters/{adapter_id}": "reviewer",
     "POST /v1/adapters/{adapter_id}/promote": "admin",
     "POST /v1/adapters/rollback": "admin",
+    "DELETE /v1/users/{user:path}": "admin",
     "GET /console/": "reviewer",
     "GET /widget.js": "open",
     "GET /widget/demo": "open",
@@ -86,7 +87,14 @@ def test_a_role_reaches_what_it_should_and_nothing_else(own: Server) -> None:
     wrong = []
     for route, caller in itertools.product(SERVED, CALLERS):
         verb, path = route.split()
-        for name in ("completion_id", "feedback_id", "round_id", "adapter_id", "model"):
+        for name in (
+            "completion_id",
+            "feedback_id",
+            "round_id",
+            "adapter_id",
+            "model",
+            "user:path",
+        ):
             path = path.replace(f"{{{name}}}", "none")
         answer = own.http.request(verb, path, json=BODIES.get(route), headers=headers[caller])
         got = answer.status_code if answer.status_code in (401, 403) else "in"

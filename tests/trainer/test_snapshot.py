@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,3 +80,44 @@ def test_refuses_rows_that_were_changed_or_are_gone(tmp_path: Path) -> None:
     with pytest.raises(Invalid):
         snapshot.read(replace(frozen, sha256="0" * 64))
     assert snapshot.read(frozen) == EXAMPLES
+
+
+def _first(row: dict[str, Any]) -> bool:
+    return "fbk_1" in row["feedback_ids"]
+
+
+def test_a_forgotten_row_becomes_a_tombstone_and_the_rest_can_be_checked(tmp_path: Path) -> None:
+    snapshot.freeze(tmp_path, EXAMPLES)
+    assert snapshot.count(tmp_path, _first) == 1
+    assert snapshot.forget(tmp_path, _first) == 1
+    assert snapshot.lineage(tmp_path) == snapshot.Lineage(rows=2, forgotten=1)
+    assert "Yes" not in (tmp_path / snapshot.ROWS).read_text()
+    assert snapshot.forget(tmp_path, _first) == 0
+    assert snapshot.lineage(tmp_path) == snapshot.Lineage(rows=2, forgotten=1)
+
+
+def test_forgetting_that_was_cut_off_between_the_files_is_completed(tmp_path: Path) -> None:
+    snapshot.freeze(tmp_path, EXAMPLES)
+    manifest = (tmp_path / snapshot.MANIFEST).read_text()
+    snapshot.forget(tmp_path, _first)
+    (tmp_path / snapshot.MANIFEST).write_text(manifest)
+    (tmp_path / "rows.part").write_text("what was there")
+    snapshot.forget(tmp_path, _first)
+    assert snapshot.lineage(tmp_path) == snapshot.Lineage(rows=2, forgotten=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "rows.jsonl"]
+
+
+def test_a_row_that_was_changed_or_a_tombstone_that_was_forged_is_seen(tmp_path: Path) -> None:
+    snapshot.freeze(tmp_path, EXAMPLES)
+    snapshot.forget(tmp_path, _first)
+    rows = tmp_path / snapshot.ROWS
+    content = rows.read_text()
+    lines = content.splitlines()
+    for forged in (
+        content.replace("This.", "That."),
+        content.replace(lines[1], lines[0]),
+        content.replace(lines[0], lines[1]),
+    ):
+        rows.write_text(forged)
+        with pytest.raises(Invalid, match="Row"):
+            snapshot.lineage(tmp_path)
