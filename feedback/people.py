@@ -53,6 +53,7 @@ def people_key(data_dir: Path) -> PeopleKey:
             os.fsync(file.fileno())
         try:
             os.link(fresh, path)  # atomic, and never overwrites a key that another process made
+            _sync(data_dir)  # a power cut must not leave people's hashes without their key
         except FileExistsError:
             pass
         finally:
@@ -64,3 +65,12 @@ def people_key(data_dir: Path) -> PeopleKey:
             "a new one, everybody would be somebody else."
         )
     return PeopleKey(bytes.fromhex(content))
+
+
+def _sync(folder: Path) -> None:
+    """Have the disk keep the names in a folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
