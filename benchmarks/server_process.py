@@ -99,21 +99,26 @@ def heed(base: Base, folder: Path, threads: int) -> Iterator[str]:
     """``heed up`` on a data folder until the block ends; gives its URL once it is ready."""
     port = free_port()
     environment = heed_environment(base, folder, threads)
-    with _process([*HEED, "up", "--port", str(port), "--role", "api"], environment, folder) as up:
+    with process([*HEED, "up", "--port", str(port), "--role", "api"], environment, folder) as up:
         url = f"http://127.0.0.1:{port}"
         wait(f"{url}/readyz", up)
         yield url
 
 
+def own_environment() -> dict[str, str]:
+    """The environment without any setting of Heed's, and with the checkout to import from."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("HEED_")}
+    path = os.pathsep.join(filter(None, [str(Path.cwd()), kept.get("PYTHONPATH")]))
+    return {**kept, "PYTHONPATH": path}
+
+
 def heed_environment(base: Base, folder: Path, threads: int) -> dict[str, str]:
     """What `heed` is told, and nothing of what surrounds the benchmark."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("HEED_")}
     return {
-        **kept,
+        **own_environment(),
         "HEED_FEEDBACK__DATA_DIR": str(folder),
         "HEED_TRAINER__BASE_MODEL": str(base.folder),
         "HEED_SERVING__THREADS": str(threads),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), kept.get("PYTHONPATH")])),
     }
 
 
@@ -124,7 +129,7 @@ def transformers_serve(base: Base, threads: int, *options: str) -> Iterator[str]
     command = [*TRANSFORMERS, "serve", str(base.folder), "--device", "cpu", "--dtype", "float32"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
     command += ["--port", str(port), "--host", "127.0.0.1", *options]
-    with _process(command, environment, base.folder.parent) as up:
+    with process(command, environment, base.folder.parent) as up:
         url = f"http://127.0.0.1:{port}"
         wait(f"{url}/health", up)
         yield url
@@ -152,7 +157,7 @@ def vllm(
     command += ["--enable-lora", "--max-loras", "1", "--max-lora-rank", str(models.RANK)]
     command += ["--lora-modules", f"adapter={adapter}"]
     folder.mkdir()
-    with _process(command, environment, folder) as up:
+    with process(command, environment, folder) as up:
         url = f"http://127.0.0.1:{port}"
         wait(f"{url}/health", up, VLLM_READY_SECONDS)
         yield url
@@ -261,7 +266,7 @@ async def alternate(
 
 
 @contextlib.contextmanager
-def _process(
+def process(
     command: Sequence[str], environment: dict[str, str], folder: Path
 ) -> "Iterator[subprocess.Popen[bytes]]":
     with (

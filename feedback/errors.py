@@ -8,11 +8,13 @@ from typing import Literal
 ErrorCode = Literal[
     "invalid",
     "too_large",
+    "unsupported",
     "not_found",
     "conflict",
     "unauthorized",
     "forbidden",
     "unavailable",
+    "full",
     "busy",
 ]
 
@@ -43,6 +45,12 @@ class TooLarge(HeedError):
     code = "too_large"
 
 
+class Unsupported(HeedError):
+    """The caller sent it in a form that is not read here."""
+
+    code = "unsupported"
+
+
 class NotFound(HeedError):
     """No such thing under this id."""
 
@@ -71,6 +79,12 @@ class Unavailable(HeedError):
     """Heed cannot answer now; the same request may succeed later."""
 
     code = "unavailable"
+
+
+class StorageFull(HeedError):
+    """There is no room to write; nothing is changed, and it goes on once there is."""
+
+    code = "full"
 
 
 class Busy(HeedError):

@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, exists, func, update
+from sqlalchemy import ColumnElement, exists, func, union, update
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from feedback import receipts, review, trust, votes
@@ -239,15 +240,21 @@ def _worse(
         .join(Receipt, _same_feedback())
         .where(Receipt.round_id == round_id)
     )
-    prompts = (
-        select(Exchange.prompt_hash)
+    # Along the index of prompts, by person: a popular prompt has been asked by everybody.
+    earlier = aliased(Exchange)
+    regenerated = (
+        select(earlier.id)
+        .join(
+            Exchange,
+            (col(earlier.project_id) == Exchange.project_id)
+            & (col(earlier.prompt_hash) == Exchange.prompt_hash)
+            & (col(earlier.person_id) == Exchange.person_id),
+        )
         .join(Feedback, col(Feedback.exchange_id) == Exchange.id)
         .join(Receipt, _same_feedback())
         .where(Receipt.round_id == round_id, col(Feedback.rating) > trust.MIDDLING)
     )
-    query = select(Exchange).where(
-        col(Exchange.id).in_(held) | col(Exchange.prompt_hash).in_(prompts)
-    )
+    query = select(Exchange).where(col(Exchange.id).in_(union(held, regenerated)))
     others = list(session.exec(query.order_by(col(Exchange.created_at), col(Exchange.id))))
     by_id = {other.id: other for other in others}
     by_asking: dict[tuple[str, str], list[Exchange]] = defaultdict(list)

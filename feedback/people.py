@@ -65,6 +65,7 @@ def people_key(data_dir: Path) -> PeopleKey:
         fresh = _fresh(data_dir, [])
         try:
             os.link(fresh, path)  # atomic, and never overwrites a key that another process made
+            _sync(data_dir)  # a power cut must not leave people's hashes without their key
         except FileExistsError:
             pass
         finally:
@@ -86,6 +87,7 @@ def rotate(data_dir: Path) -> PeopleKey:
     path = data_dir / KEY_FILE
     fresh = _fresh(data_dir, path.read_text().split())
     os.replace(fresh, path)
+    _sync(data_dir)
     return _read(path)
 
 
@@ -108,3 +110,12 @@ def _read(path: Path) -> PeopleKey:
         )
     current, *older = (PeopleKey(bytes.fromhex(line)) for line in lines)
     return PeopleKey(current.secret, tuple(older))
+
+
+def _sync(folder: Path) -> None:
+    """Have the disk keep the names in a folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

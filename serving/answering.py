@@ -6,11 +6,13 @@ Knows nothing of HTTP, of what is admitted, or of how answers look on the wire.
 import asyncio
 import hashlib
 import json
+import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from feedback.errors import StorageFull, Unavailable
 from feedback.models import Exchange
 from serving import openai, tool_calls
 from serving.auth import Caller
@@ -19,6 +21,8 @@ from serving.engines.base import ChatMessage, Chunk, GenerationRequest
 from serving.openai_replies import Choice, usage
 from serving.retries import replace_partial
 from serving.several import merged
+
+log = logging.getLogger("heed")
 
 _HELD_TO = ("response_format", "tool_choice", "parallel_tool_calls")
 """The fields that an answer is held to, token by token."""
@@ -107,7 +111,11 @@ class Asked:
             self.exchange_id = self.replaces.exchange_id
 
     async def record(self) -> None:
-        """Log the exchange, once; returns when it is on the disk."""
+        """Log the exchange, once; returns when it is on the disk.
+
+        Raises:
+            Unavailable, StorageFull: it cannot be, and such answers are refused here.
+        """
         if self.recorded or self.dropped or self.body.store is False:
             return
         self.recorded = True
@@ -115,7 +123,13 @@ class Asked:
             self._logging = asyncio.wrap_future(self.parts.intake.record(self._exchange()))
         else:
             self._logging = asyncio.ensure_future(self._replace(self.replaces))
-        await self._logging
+        try:
+            await self._logging
+        except (Unavailable, StorageFull) as outage:
+            if self.parts.settings.serving.unlogged == "refuse":
+                raise
+            self.parts.metrics.unlogged.inc()
+            log.error("%s is answered but not logged: %s", self.exchange_id, outage.message)
 
     async def _replace(self, earlier: "Asked") -> None:
         if earlier._logging is not None:

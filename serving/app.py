@@ -39,6 +39,7 @@ from serving.routes import (
     console,
     docs,
     feedback,
+    feedback_batch,
     health,
     reviews,
     rounds,
@@ -147,10 +148,12 @@ def create_app(
     if settings.serving.widget_origins:
         app.add_middleware(FeedbackCors, origins=settings.serving.widget_origins)
     app.add_middleware(logs.RequestLog, answered=metrics.answered)
+    # What is asked most comes first: an address is compared with one route after the other.
     for module in (
+        feedback,
+        feedback_batch,
         chat,
         completions,
-        feedback,
         tokens,
         signals,
         widget,
@@ -228,7 +231,7 @@ async def _heed_error(request: Request, fault: Exception) -> Response:
     status = wire.STATUS[fault.code]
     if fault.code == "invalid" and _takes_feedback(request):
         status = 422
-    headers = {"Retry-After": "1"} if fault.code in ("busy", "unavailable") else None
+    headers = {"Retry-After": "1"} if fault.code in ("busy", "unavailable", "full") else None
     return _json(wire.error(fault), status, headers)
 
 

@@ -9,11 +9,12 @@ import ipaddress
 import secrets
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, cast
 
 from sqlmodel import Session, col, select
 
-from feedback.errors import Forbidden, NotFound, Unauthorized
+from feedback.errors import Forbidden, NotFound, StorageFull, Unauthorized, Unavailable
 from feedback.ids import new_id
 from feedback.settings import PROJECT
 from feedback.store import Store
@@ -25,6 +26,9 @@ ROLES: tuple[Role, ...] = ("client", "reviewer", "admin")
 """Each role may do what those before it may."""
 REFRESH_SECONDS = 1.0
 """A key that was made or revoked elsewhere takes effect within this time."""
+STALE_SECONDS = 300.0
+"""While the database is away, the keys of before are good for so long, and so is what needs no
+database."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class KeyRing:
         self._keys: dict[str, Caller] = {}
         self._any = False
         self._read_at = -1.0
+        self._known_at = -STALE_SECONDS
 
     async def caller(self, authorization: str | None, client_host: str | None) -> Caller:
         """Return who calls; only a look at the database costs a thread.
@@ -63,6 +68,7 @@ class KeyRing:
             Unauthorized: no key, an unknown or revoked one, or a caller from elsewhere while Heed
                 has no keys.
             Forbidden: what it sent is a feedback token, and this is not about feedback.
+            Unavailable: the database has been away for too long.
         """
         await self._fresh()
         scheme, _, token = (authorization or "").partition(" ")
@@ -93,8 +99,15 @@ class KeyRing:
         return any(each.key_id == key_id for each in self._keys.values())
 
     async def _fresh(self) -> None:
-        if time.monotonic() - self._read_at >= REFRESH_SECONDS:
+        now = time.monotonic()
+        if now - self._read_at < REFRESH_SECONDS:
+            return
+        try:
             await asyncio.to_thread(self._refresh)
+        except (Unavailable, StorageFull):
+            if now - self._known_at > STALE_SECONDS:
+                raise
+            self._read_at = now  # asked again in a second, and not by every request
 
     def _refresh(self) -> None:
         with self._store.session() as session:
@@ -105,7 +118,7 @@ class KeyRing:
             for row in rows
             if row.revoked_at is None
         }
-        self._read_at = time.monotonic()
+        self._read_at = self._known_at = time.monotonic()
 
 
 def require(caller: Caller, role: Role) -> None:
@@ -118,6 +131,7 @@ def require(caller: Caller, role: Role) -> None:
         raise Forbidden(f"This needs a key with the role `{role}`; yours is `{caller.role}`.")
 
 
+@lru_cache(1024)
 def is_loopback(host: str | None) -> bool:
     """Whether an address is this machine's own; names other than localhost are not trusted."""
     if host is None:

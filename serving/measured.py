@@ -1,10 +1,11 @@
 """The intake and the swap of a server, measured: they do what they did, and it is counted."""
 
 import time
-from concurrent.futures import Future
+from collections import Counter
+from collections.abc import Sequence
 
 from feedback.errors import HeedError
-from feedback.intake import Intake, Taken, Told
+from feedback.intake import Intake, Item, Result, Taken, Told
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from feedback.submission import TEACHING
@@ -12,6 +13,8 @@ from serving.engines.base import Engine
 from serving.metrics import KINDS, Metrics
 from serving.routing import Route, Router
 from serving.swap import Swap
+
+_KINDS = dict(zip(TEACHING, KINDS, strict=True))
 
 
 class MeasuredIntake(Intake):
@@ -21,21 +24,13 @@ class MeasuredIntake(Intake):
         super().__init__(store, settings)
         self._metrics = metrics
 
-    def submit(self, told: Told) -> "Future[Taken]":
-        """As `Intake.submit`."""
-        future = super().submit(told)
-        kinds = [
-            kind
-            for kind, field in zip(KINDS, TEACHING, strict=True)
-            if getattr(told.submission, field) is not None
-        ]
-
-        def count(done: "Future[Taken]") -> None:
-            if done.exception() is None and not done.result().repeated:
-                self._metrics.said(kinds)
-
-        future.add_done_callback(count)
-        return future
+    def _stored(self, items: Sequence[Item], results: Sequence[Result]) -> None:
+        self._metrics.commit_rows.observe(len(items))
+        said: Counter[str] = Counter()
+        for item, result in zip(items, results, strict=True):
+            if isinstance(result, Taken) and not result.repeated and isinstance(item, Told):
+                said.update(item.body.keys() & _KINDS.keys())
+        self._metrics.said({_KINDS[field]: count for field, count in said.items()})
 
 
 class MeasuredSwap(Swap):

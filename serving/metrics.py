@@ -5,7 +5,7 @@ that its dashboards and alerts need one replacement. Each application has a regi
 No series is named by a person, a key or a prompt; adapters appear only while they are loaded.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -36,6 +36,7 @@ ANSWER_SECONDS = (
     *(120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0),
 )
 SWAP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+COMMIT_ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 ROUND_STATES = ("open", "promoted", "refused", "abstained", "failed", "cancelled")
 KINDS = tuple("preference" if name == "preferred_over" else name for name in TEACHING)
 """What feedback may say; one piece may say several of these, and counts for each."""
@@ -84,6 +85,23 @@ class Metrics:
         self.feedback = Counter(
             "heed_feedback", "Feedback taken in, by kind.", ("kind",), registry=self.registry
         )
+        self.unlogged = Counter(
+            "heed_unlogged_answers",
+            "Answers given though they could not be logged (serving.unlogged).",
+            registry=self.registry,
+        )
+        self.batch_lines = Counter(
+            "heed_feedback_batch_lines",
+            "Lines of feedback batches, by result: taken, repeated, refused.",
+            ("result",),
+            registry=self.registry,
+        )
+        self.commit_rows = Histogram(
+            "heed_intake_commit_rows",
+            "Exchanges and feedback that shared one commit, and so one fsync.",
+            buckets=COMMIT_ROWS,
+            registry=self.registry,
+        )
         self.http_requests = Counter(
             "heed_http_requests",
             "HTTP requests answered, by route and status.",
@@ -94,16 +112,18 @@ class Metrics:
             self.requests.labels(MODEL, reason)
         for kind in KINDS:
             self.feedback.labels(kind)
+        for result in ("taken", "repeated", "refused"):
+            self.batch_lines.labels(result)
 
     def ended(self, reason: str, seconds: float) -> None:
         """Count an answer that ended."""
         self.answer_seconds.observe(seconds)
         self.requests.labels(MODEL, reason).inc()
 
-    def said(self, kinds: Iterable[str]) -> None:
-        """Count one piece of feedback that is on the disk."""
-        for kind in kinds:
-            self.feedback.labels(kind).inc()
+    def said(self, counts: Mapping[str, int]) -> None:
+        """Count feedback that is on the disk, by kind."""
+        for kind, count in counts.items():
+            self.feedback.labels(kind).inc(count)
 
     def answered(self, method: str, handler: str, status: int) -> None:
         """Count one HTTP request; `handler` is the route and never the path."""

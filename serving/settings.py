@@ -66,6 +66,13 @@ class ServingSettings(BaseModel):
         description="An engine that dies is started again so many times a minute; then it stays "
         "down.",
     )
+    unlogged: Literal["refuse", "answer"] = Field(
+        "refuse",
+        description="What becomes of a chat that cannot be logged, since the database is away or "
+        "the disk is full. refuse: an error, so that every answer that anybody sees can take "
+        "feedback; answer: it is answered, counted in heed_unlogged_answers_total, and feedback on "
+        "it is not found.",
+    )
     temperature: float = Field(
         0.0, ge=0, le=2, description="Used where a request names no temperature; 0 is greedy."
     )

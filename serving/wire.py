@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from feedback.errors import ErrorCode, HeedError, Invalid
+from feedback.intake import Kept
 from feedback.models import Receipt
 from feedback.review import Waiting
 from trainer.models import Adapter, Deployment, Round, RoundEvent
@@ -14,22 +15,26 @@ from trainer.models import Adapter, Deployment, Round, RoundEvent
 STATUS: dict[ErrorCode, int] = {
     "invalid": 400,
     "too_large": 413,
+    "unsupported": 415,
     "unauthorized": 401,
     "forbidden": 403,
     "not_found": 404,
     "conflict": 409,
     "busy": 429,
     "unavailable": 503,
+    "full": 507,
 }
 TYPE: dict[ErrorCode, str] = {
     "invalid": "invalid_request_error",
     "too_large": "invalid_request_error",
+    "unsupported": "invalid_request_error",
     "unauthorized": "authentication_error",
     "forbidden": "permission_error",
     "not_found": "invalid_request_error",
     "conflict": "invalid_request_error",
     "busy": "rate_limit_error",
     "unavailable": "server_error",
+    "full": "server_error",
 }
 # Values of chat metadata are strings; these feedback fields are not.
 _FROM_STRING: dict[str, Callable[[str], Any]] = {
@@ -77,7 +82,7 @@ def page(rows: Sequence[dict[str, Any]], *, more: bool = False) -> dict[str, Any
     }
 
 
-def receipt(found: Receipt, completion_id: str | None) -> dict[str, Any]:
+def receipt(found: Receipt | Kept, completion_id: str | None) -> dict[str, Any]:
     """Return a receipt."""
     return {
         "id": found.feedback_id,

@@ -1,34 +1,29 @@
 """``/v1/feedback``: taking what people say, and telling them what became of it."""
 
-import asyncio
 import json
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from feedback import receipts
-from feedback.errors import Forbidden, HeedError, Invalid, TooLarge
-from feedback.intake import Taken, Told
+from feedback.errors import Forbidden, Unsupported
+from feedback.intake import Told
 from feedback.models import Feedback
-from feedback.submission import Submission, parse
+from feedback.submission import Submission, parse_json
 from serving import wire
 from serving.auth import Caller
-from serving.context import AsClient, AsVoter, Heed, Parts
+from serving.context import AsVoter, Heed, Parts, heed, voter
 from serving.tokens import Grant
 
 router = APIRouter(tags=["feedback"])
-
-BATCH_LINES = 10_000
-NDJSON = {"application/x-ndjson": {"schema": {"type": "string"}}}
 
 
 async def submit(
     parts: Heed, who: Caller | Grant, submission: Submission
 ) -> tuple[dict[str, Any], bool]:
     """Take one piece of feedback; returns its receipt and whether it was known already."""
-    taken: Taken = await asyncio.wrap_future(parts.intake.submit(_told(parts, who, submission)))
-    return wire.receipt(taken.receipt, taken.completion_id), taken.repeated
+    taken = await parts.intake.take(_told(parts, who, submission))
+    return wire.receipt(taken.kept, taken.completion_id), taken.repeated
 
 
 @router.post(
@@ -40,33 +35,26 @@ async def submit(
             "content": {"application/json": {}},
         }
     },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": Submission.model_json_schema()}},
+        }
+    },
 )
-async def post(body: Submission, parts: Parts, who: AsVoter) -> Response:
+async def post(request: Request) -> Response:
     """Take a rating, correction, comment, preference or signal; 201 once it is on the disk."""
-    receipt, repeated = await submit(parts, who, body)
-    return JSONResponse(receipt, status_code=200 if repeated else 201)
-
-
-@router.post(
-    "/v1/feedback/batch",
-    response_class=Response,
-    responses={200: {"description": "A result per line, in order.", "content": NDJSON}},
-    openapi_extra={"requestBody": {"required": True, "content": NDJSON}},
-)
-async def batch(request: Request, parts: Parts, who: AsClient) -> Response:
-    """Take many, a JSON object per line; each line gets its own result, in order."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip()
-    if kind != "application/x-ndjson":
-        raise Invalid(
-            f"Send NDJSON with content-type application/x-ndjson, not {kind!r}.",
-            param="content-type",
+    # The busiest route: who asks and what is said are read here, at a tenth of what the framework's
+    # own way of declaring them costs.
+    parts, who = await heed(request), await voter(request)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise Unsupported(
+            f"Send JSON with content-type application/json, not {kind!r}.", param="content-type"
         )
-    lines = [line for line in (await request.body()).split(b"\n") if line.strip()]
-    if len(lines) > BATCH_LINES:
-        raise TooLarge(f"{len(lines):,} lines; at most {BATCH_LINES:,} fit in one batch.")
-    results = await asyncio.gather(*(_one(parts, who, line) for line in lines))
-    content = "".join(f"{json.dumps(result)}\n" for result in results)
-    return Response(content, media_type="application/x-ndjson")
+    receipt, repeated = await submit(parts, who, parse_json(await request.body()))
+    status = 200 if repeated else 201
+    return Response(json.dumps(receipt), status, media_type="application/json")
 
 
 @router.get("/v1/feedback/{feedback_id}")
@@ -102,20 +90,6 @@ def _told(parts: Heed, who: Caller | Grant, submission: Submission) -> Told:
         people_key_id=parts.people.id,
         key_id=who.key_id,
     )
-
-
-async def _one(parts: Heed, who: Caller, line: bytes) -> dict[str, Any]:
-    try:
-        data = json.loads(line)
-    except (ValueError, RecursionError):
-        fault: HeedError = Invalid("This line is not JSON.")
-        return {"status": 422, **wire.error(fault)}
-    try:
-        receipt, repeated = await submit(parts, who, parse(data))
-    except HeedError as error:
-        status = 422 if error.code == "invalid" else wire.STATUS[error.code]
-        return {"status": status, **wire.error(error)}
-    return {"status": 200 if repeated else 201, "id": receipt["id"]}
 
 
 def _own(who: Caller | Grant, feedback: Feedback) -> None:

@@ -1,5 +1,6 @@
 """Late, doubled and disordered delivery, and the death of whoever writes it down."""
 
+import asyncio
 import signal
 import subprocess
 from itertools import pairwise
@@ -11,9 +12,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlmodel import col, func, select
 
-from feedback import harvest, intake, votes
+from feedback import harvest, votes
+from feedback.errors import HeedError
 from feedback.ids import new_id
-from feedback.intake import Taken, Told
+from feedback.intake import Intake, Taken, Told
 from feedback.models import Feedback, Receipt
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
@@ -52,12 +54,8 @@ def test_late_doubled_and_disordered_delivery_ends_in_the_same_state(
         said = [_event(events[index], completions, f"{run}-{index}") for index in indexes]
         bounds = [0, *sorted(cuts), len(delivered)]
         for start, end in pairwise(bounds):
-            with store.session(write=True) as session:
-                batch = [said[index] for index in delivered[start:end]]
-                assert all(
-                    isinstance(each, Taken) for each in intake.apply(session, batch, settings)
-                )
-                session.commit()
+            batch = [said[index] for index in delivered[start:end]]
+            assert all(isinstance(each, Taken) for each in asyncio.run(deliver(store, batch)))
         with store.session(write=True) as session:
             harvest.claim(session, settings, run)
             rows = session.exec(
@@ -80,6 +78,17 @@ def test_late_doubled_and_disordered_delivery_ends_in_the_same_state(
         }
 
     assert outcome(order, cuts) == outcome(indexes, [])
+
+
+async def deliver(store: Store, batch: list[Told]) -> list[Taken | HeedError]:
+    """Hand a batch to an intake of its own, as one request, and the first of it alone as well."""
+    taking = Intake(store, store.settings)
+    taking.start()
+    alone = asyncio.gather(*(taking.take(each) for each in batch[:1]))
+    results = await taking.take_all(batch)
+    await alone
+    await asyncio.to_thread(taking.stop)
+    return results
 
 
 def _event(event: tuple[str, int, str, int], completions: list[str], event_id: str) -> Told:

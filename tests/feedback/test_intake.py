@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, func, select
 
-from feedback import intake, votes
+from feedback import intake, ledger, votes
 from feedback.errors import Conflict, HeedError, Invalid, NotFound, TooLarge, Unavailable
 from feedback.ids import new_id
 from feedback.intake import Intake, Taken, Told
@@ -132,14 +132,14 @@ def test_an_event_that_another_process_stores_at_the_same_moment_is_a_doubled_on
 ) -> None:
     said = builders.told(completion_id=builders.recorded(store), event_id="e1")
     first = taking.submit(said).result(WAIT_SECONDS)
-    look = intake._known_events
+    look = ledger._known_events
     looks: list[Sequence[Told]] = []
 
     def too_early_at_first(session: Session, tolds: Sequence[Told]) -> Any:
         looks.append(tolds)
         return look(session, tolds) if len(looks) > 1 else {}
 
-    monkeypatch.setattr(intake, "_known_events", too_early_at_first)
+    monkeypatch.setattr(ledger, "_known_events", too_early_at_first)
     second = taking.submit(said).result(WAIT_SECONDS)
     assert second.repeated
     assert second.receipt.feedback_id == first.receipt.feedback_id

@@ -1,14 +1,22 @@
-"""A process that writes until it is killed, or counts. Run by tests: URL, what, and its arguments."""
+"""A process that writes until it is killed, or counts. Run by tests: URL, what, and its arguments.
+
+`acknowledge` is the product's own intake; `careless` and `hasty` are it with one rule broken, so that
+a test can show that it would see the loss.
+"""
 
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+from sqlalchemy import event
 from sqlmodel import Session, col, select
 
-from feedback.intake import Intake, Taken
+from feedback.intake import Intake, Item, Result, Taken, apply
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from trainer.models import Lease
@@ -22,11 +30,43 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
-def acknowledge(store: Store, completion_id: str, run: str) -> None:
+class Hasty(Intake):
+    """Answers before the commit."""
+
+    _open_session: Session | None = None
+    _leaving = ExitStack()
+
+    def _next(self) -> Any:
+        if self._open_session is not None:
+            self._open_session.commit()
+            self._leaving.close()
+        return super()._next()
+
+    def _write(self, items: Sequence[Item], *, again: bool = False) -> Sequence[Result]:
+        self._open_session = self._leaving.enter_context(self._store.session(write=True))
+        return apply(self._open_session, items, self._settings)
+
+
+def careless(store: Store, completion_id: str, run: str) -> None:
+    """Say so of what was handed to the operating system without a sync."""
+
+    def do_not_sync(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    event.listen(store.engine, "connect", do_not_sync)
+    acknowledge(store, completion_id, run)
+
+
+def hasty(store: Store, completion_id: str, run: str) -> None:
+    """Say so of what is not committed yet."""
+    acknowledge(store, completion_id, run, Hasty)
+
+
+def acknowledge(store: Store, completion_id: str, run: str, kind: type[Intake] = Intake) -> None:
     """Say on stdout which event ids are on the disk, for ever."""
     from tests import builders  # not needed, and slow to load, for counting
 
-    intake = Intake(store, store.settings)
+    intake = kind(store, store.settings)
     intake.start()
     speaking = threading.Lock()
 
@@ -69,7 +109,7 @@ def counter(session: Session) -> Lease:
 if __name__ == "__main__":
     url, what, *arguments = sys.argv[1:]
     opened = Store(FeedbackSettings(database_url=url))
-    if what == "acknowledge":
-        acknowledge(opened, *arguments)
+    if what != "add":
+        {"acknowledge": acknowledge, "careless": careless, "hasty": hasty}[what](opened, *arguments)
     else:
         add_up(opened, int(arguments[0]))
