@@ -4,9 +4,10 @@ A header comes first, then people, exchanges and feedback, each after what it re
 reader can take the lines in one by one. A line is an object whose `type` says what it is, with
 every column of the row under the column's name; feedback carries its receipt and its reviews. People are
 the keyed hashes that the database holds.
+
+No line says when the export was made: the same rows give the same bytes.
 """
 
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from feedback.models import Exchange, Feedback, Person, Receipt, Review
 from feedback.settings import PROJECT
 from feedback.store import Store
 
+NAME = "heed"
 VERSION = 1
 PAGE = 500
 
@@ -64,7 +66,7 @@ def export(session: Session) -> Iterator[dict[str, Any]]:
     Args:
         session: a session that `freeze` was called on, so that no vote comes without its exchange.
     """
-    yield {"type": "heed", "version": VERSION, "project": PROJECT, "exported_at": time.time()}
+    yield {"type": NAME, "version": VERSION, "project": PROJECT}
     for people in _pages(session, Person):
         yield from ({"type": "person", **_columns(person)} for person in people)
     for exchanges in _pages(session, Exchange):
@@ -100,14 +102,22 @@ def _feedback(session: Session, page: Sequence[Feedback]) -> Iterator[dict[str, 
         yield {
             "type": "feedback",
             **_columns(row),
-            "receipt": _beside(receipts.get(row.id)),
+            "receipt": _receipt(receipts.get(row.id)),
             "reviews": [_beside(review) for review in reviews[row.id]],
         }
 
 
-def _beside(row: SQLModel | None) -> dict[str, Any] | None:
+def _receipt(row: Receipt | None) -> dict[str, Any] | None:
     if row is None:
         return None
+    columns = _beside(row)
+    if row.status == "waiting":
+        # The round that works with it stays here: elsewhere nobody would ever give it back.
+        columns["round_id"] = None
+    return columns
+
+
+def _beside(row: SQLModel) -> dict[str, Any]:
     columns = _columns(row)
     return {name: columns[name] for name in columns if name not in ("feedback_id", "project_id")}
 

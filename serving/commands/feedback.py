@@ -1,18 +1,16 @@
 """``heed feedback`` and ``heed receipt``: what people said, and what became of it."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from serving.commands import output
+from serving.commands import output, transfer
 
-if TYPE_CHECKING:
-    from feedback.store import Store
-
-Format = Literal["heed"]
-
-app = typer.Typer(help="Look at what people said, and take it elsewhere.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at what people said, take it elsewhere, or in from elsewhere.", no_args_is_help=True
+)
+app.command("import")(transfer.take)
+app.command()(transfer.export)
 
 
 @app.command()
@@ -45,40 +43,6 @@ def stats(as_json: output.Json = False) -> None:
     output.say("\nWhat became of it:")
     output.facts((f"  {name}", f"{number:,}") for name, number in statuses.items() if number)
     output.say(f"\n{_next(available, statuses['review'])}")
-
-
-@app.command()
-def export(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A file to write, or - for stdout.")],
-    shape: Annotated[
-        Format, typer.Option("--format", help="heed: lossless JSONL, a row per line.")
-    ] = "heed",
-    as_json: output.Json = False,
-) -> None:
-    """Write exchanges and feedback, with receipts and reviews, as JSONL."""
-    from feedback.errors import Invalid
-    from serving.commands.opening import opened
-
-    if path == "-" and as_json:
-        raise Invalid("With `-` the lines go to stdout, where --json has no room. Name a file.")
-    with opened() as (_, store):
-        if path == "-":
-            _write(store, None)
-            return
-        target = Path(path)
-        staging = target.with_name(f".{target.name}.part")
-        try:
-            numbers = _write(store, staging)
-            staging.replace(target)  # whole or not at all
-        finally:
-            staging.unlink(missing_ok=True)
-    if as_json:
-        output.document({"object": "feedback.export", "path": path, "format": shape, **numbers})
-    else:
-        output.say(
-            f"{path}: {numbers['exchanges']:,} exchanges, {numbers['feedback']:,} pieces of "
-            f"feedback, {numbers['people']:,} people."
-        )
 
 
 def receipt(
@@ -119,33 +83,3 @@ def _next(available: int, review: int) -> str:
     if review:
         return f"{said}; {review:,} wait for a reviewer (GET /v1/reviews/queue)."
     return f"{said}."
-
-
-def _write(store: "Store", staging: Path | None) -> dict[str, int]:
-    import json
-    import sys
-
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    from feedback.formats import heed
-
-    columns = (TextColumn("Exporting"), BarColumn(), MofNCompleteColumn())
-    screen = output.screen(err=True)
-    bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
-    out = sys.stdout if staging is None else staging.open("w", encoding="utf-8")
-    try:
-        with store.session() as session, bar:
-            heed.freeze(store, session)
-            numbers = heed.counts(session)
-            task = bar.add_task("export", total=numbers.total)
-            for line in heed.export(session):
-                out.write(json.dumps(line) + "\n")
-                bar.advance(task)
-    finally:
-        if staging is not None:
-            out.close()
-    return {
-        "people": numbers.people,
-        "exchanges": numbers.exchanges,
-        "feedback": numbers.feedback,
-    }

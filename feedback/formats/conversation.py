@@ -1,0 +1,184 @@
+"""Conversations in every spelling, as the plain turns that Heed logs. Knows no format's rows.
+
+Roles and contents come as OpenAI's `role`/`content`, ShareGPT's `from`/`value`, parts of a
+multimodal message, or a bare text.
+"""
+
+import json
+from typing import Any
+
+from feedback.formats.records import Unusable
+
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "model": "assistant",
+    "ai": "assistant",
+    "bot": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "function_call": "tool_call",
+    "observation": "tool",
+}
+NOT_TEXT = "a message holds something else than text"
+_TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
+
+
+def turns(value: Any) -> list[dict[str, Any]]:
+    """Return a conversation as ``{"role", "content"}`` turns; a text is one question.
+
+    Raises:
+        Unusable: a role is unknown, or a content is no text.
+    """
+    if isinstance(value, str):
+        return [{"role": "user", "content": value}]
+    if isinstance(value, dict):
+        value = value.get("messages", [value])
+    if not isinstance(value, list):
+        raise Unusable("the conversation is no list of messages")
+    return [turn(each) for each in value]
+
+
+def turn(message: Any) -> dict[str, Any]:
+    """Return one message as a turn.
+
+    Raises:
+        Unusable: its role is unknown, or its content is no text.
+    """
+    if not isinstance(message, dict):
+        raise Unusable("a message is no object")
+    said = message.get("role", message.get("from", message.get("type")))
+    role = ROLES.get(said.lower()) if isinstance(said, str) else None
+    if role is None or role == "tool_call":
+        raise Unusable("a message's role is not understood", repr(said)[:80])
+    calls = message.get("tool_calls")
+    content = message.get("content", message.get("value"))
+    made: dict[str, Any] = {
+        "role": role,
+        "content": "" if content is None and calls else text(content),
+    }
+    if calls and role == "assistant":
+        made["tool_calls"] = calls
+    if role == "tool" and isinstance(message.get("tool_call_id"), str):
+        made["tool_call_id"] = message["tool_call_id"]
+    return made
+
+
+def text(content: Any) -> str:
+    """Return a message's content as text.
+
+    Raises:
+        Unusable: it is, or has a part that is, no text.
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise Unusable(NOT_TEXT, type(content).__name__)
+    texts = []
+    for part in content:
+        kind = part.get("type", "text") if isinstance(part, dict) else "text"
+        said = part.get("text", part.get("value")) if isinstance(part, dict) else part
+        if str(kind) not in _TEXT_PARTS or not isinstance(said, str):
+            raise Unusable(NOT_TEXT, str(kind)[:80])
+        texts.append(said)
+    return "".join(texts)
+
+
+def answer(value: Any) -> str:
+    """Return the text of an answer: a text, a message, a list that ends with one, or a reply.
+
+    Traces keep whatever a program returned, so JSON within a string is looked into as well.
+
+    Raises:
+        Unusable: there is no text in it.
+    """
+    value = unwrapped(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and isinstance(value[-1], dict):
+        return answer(value[-1])
+    if isinstance(value, dict):
+        if value.get("choices"):
+            return answer(value["choices"])
+        for key in ("message", "content", "output", "answer", "text", "response", "value"):
+            if value.get(key):
+                return text(value[key]) if key == "content" else answer(value[key])
+        if value.get("messages"):
+            return answer(value["messages"])
+        if value.get("generations"):
+            return answer(value["generations"])
+    raise Unusable("the answer is no text")
+
+
+def prompt(value: Any) -> list[dict[str, Any]]:
+    """Return the conversation before an answer, out of whatever a program was given.
+
+    Raises:
+        Unusable: there is none in it.
+    """
+    value = unwrapped(value)
+    if isinstance(value, dict):
+        for key in ("messages", "input", "question", "prompt", "query", "inputs", "text"):
+            if value.get(key):
+                return prompt(value[key])
+        if not {"role", "from", "type"} & value.keys():
+            raise Unusable("the prompt is no conversation")
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        value = value[0]  # LangChain batches its messages
+    return turns(value)
+
+
+def unwrapped(value: Any) -> Any:
+    """Return what a string holds, where that is a JSON object or array; else the value itself."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            found = json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+        if _is_said(found):
+            return found
+    return value
+
+
+def _is_said(value: Any) -> bool:
+    """Whether JSON within a string is messages, and not a text that happens to be JSON."""
+    first = value[0] if isinstance(value, list) and value else value
+    while isinstance(first, list) and first:
+        first = first[0]
+    if not isinstance(first, dict):
+        return False
+    is_part = first.get("type") == "text" and "text" in first
+    return is_part or bool({"role", "messages", "choices"} & first.keys())
+
+
+def split(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+    """Return what stands before the last message, and that message's text.
+
+    Raises:
+        Unusable: the last message is no text of the assistant's, or nothing was asked before.
+    """
+    if not messages or messages[-1]["role"] != "assistant":
+        raise Unusable("the conversation does not end with an answer")
+    if not messages[-1]["content"].strip():
+        raise Unusable("the answer is empty")
+    asked(messages[:-1])
+    return messages[:-1], messages[-1]["content"]
+
+
+def asked(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages of a prompt.
+
+    Raises:
+        Unusable: nobody asked anything.
+    """
+    if not any(message["role"] in ("user", "tool") for message in messages):
+        raise Unusable("nobody asked anything before the answer")
+    return messages

@@ -1,0 +1,231 @@
+"""Puts the rows of Heed's own export back as they were: ids, receipts and reviews included.
+
+Knows no other format. A row that is on record is left alone, whatever became of it since.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, SQLModel, col, select
+
+from feedback.errors import Invalid
+from feedback.formats import heed
+from feedback.formats.json_rows import TOO_DEEP, Row
+from feedback.formats.records import Place, Skipped, Tally, Unusable
+from feedback.formats.rowwise import recognised
+from feedback.formats.source import Source
+from feedback.formats.texts import size_bytes, strings
+from feedback.models import Exchange, Feedback, Person, Receipt, Review, Status
+from feedback.settings import PROJECT
+from feedback.store import Store
+from feedback.submission import first_fault
+
+BATCH_ROWS = 500
+BATCH_BYTES = 4 << 20
+ORPHAN = "its exchange is neither in the file before it nor on record"
+BESIDE = ("feedback_id", "project_id")
+
+
+def _line(kind: type[SQLModel], **more: Any) -> type[BaseModel]:
+    """What a line must hold: every column of its table, and nothing else."""
+    columns: dict[str, Any] = {
+        name: (column.annotation, ...)
+        for name, column in kind.model_fields.items()
+        if not more.get("beside") or name not in BESIDE
+    }
+    columns |= {name: each for name, each in more.items() if name != "beside"}
+    config = ConfigDict(extra="forbid", strict=True)
+    return create_model(f"{kind.__name__}Line", __config__=config, **columns)
+
+
+_ReceiptLine = _line(Receipt, beside=True, status=(Status, ...))
+_ReviewLine = _line(Review, beside=True)
+_LINES: dict[str, type[BaseModel]] = {
+    "person": _line(Person),
+    "exchange": _line(Exchange),
+    "feedback": _line(
+        Feedback,
+        receipt=(_ReceiptLine, ...),
+        reviews=(list[_ReviewLine], ...),  # type: ignore[valid-type]
+    ),
+}
+
+
+@dataclass
+class _Rows:
+    """The lines of one transaction."""
+
+    rows: list[tuple[Place, str, dict[str, Any]]] = field(default_factory=list)
+    bytes: int = 0
+
+
+def load(
+    store: Store, sources: Iterable[Source], tally: Tally, report: Callable[[Skipped], None]
+) -> set[str]:
+    """Put back what the sources hold. Commits, batch by batch.
+
+    Returns:
+        The ids of the keys under which the people of the file are hashed.
+
+    Raises:
+        Invalid: a source is no export of Heed's, or of a newer version.
+    """
+    keys: set[str] = set()
+    batch = _Rows()
+
+    def skip(place: Place, reason: str, detail: str = "") -> None:
+        tally.skip(reason)
+        report(Skipped(place, reason, detail))
+
+    for entry in _lines(sources):
+        if isinstance(entry, Skipped):
+            skip(entry.place, entry.reason, entry.detail)
+            continue
+        try:
+            kind, row = _checked(entry.value)
+            size = sum(map(size_bytes, strings(row)))
+        except RecursionError:
+            skip(entry.place, TOO_DEEP)
+            continue
+        except Unusable as fault:
+            skip(entry.place, fault.reason)
+            continue
+        except ValueError as fault:
+            skip(entry.place, str(fault))
+            continue
+        if kind == "person":
+            keys.add(row["key_id"])
+        batch.rows.append((entry.place, kind, row))
+        batch.bytes += size
+        if len(batch.rows) >= BATCH_ROWS or batch.bytes >= BATCH_BYTES:
+            _flush(store, batch.rows, tally, skip)
+            batch = _Rows()
+    _flush(store, batch.rows, tally, skip)
+    return keys
+
+
+def _lines(sources: Iterable[Source]) -> Iterator[Row | Skipped]:
+    for source in sources:
+        for entry in recognised(heed.NAME, source):
+            line = entry.value if isinstance(entry, Row) else None
+            if isinstance(line, dict) and line.get("type") == heed.NAME:
+                _header(line, source.name)
+            else:
+                yield entry
+
+
+def _header(line: dict[str, Any], name: str) -> None:
+    version = line.get("version")
+    if version != heed.VERSION:
+        raise Invalid(
+            f"{name} has version {version!r} of the format, and this Heed reads {heed.VERSION}. "
+            "Export it again with a Heed of this version, or import it with the one that wrote it."
+        )
+
+
+def _checked(value: Any) -> tuple[str, dict[str, Any]]:
+    """The kind of a line and its columns; a `ValueError` says why it cannot be taken."""
+    kind = str(value.get("type")) if isinstance(value, dict) else ""
+    if kind not in _LINES:
+        raise ValueError("no kind of line that Heed exports")
+    try:
+        line = _LINES[kind].model_validate({k: v for k, v in value.items() if k != "type"})
+    except ValidationError as error:
+        raise ValueError(first_fault(error, skip=())[0]) from error
+    row = line.model_dump()
+    if row["project_id"] != PROJECT:
+        raise ValueError("of another project")
+    if kind == "feedback" and row["exchange_id"] is None and row["conversation_id"] is None:
+        raise ValueError("about nothing: neither an exchange nor a conversation")
+    return kind, row
+
+
+def _flush(
+    store: Store,
+    rows: Sequence[tuple[Place, str, dict[str, Any]]],
+    tally: Tally,
+    skip: Callable[..., None],
+) -> None:
+    if not rows:
+        return
+    for last in (False, True):
+        try:
+            with store.session(write=True) as session:
+                added, orphans = _insert(session, rows)
+                session.commit()
+        except IntegrityError as error:
+            # Another process wrote some of the same rows at the same moment; now they are seen.
+            if last:
+                raise Invalid(
+                    f"{rows[0][0].source}, lines {rows[0][0].line:,} to {rows[-1][0].line:,}: an id "
+                    "in there is on record for something else. Nothing of these lines was taken."
+                ) from error
+        else:
+            break
+    for place in orphans:
+        skip(place, ORPHAN)
+    done = len(rows) - len(orphans)
+    new = sum(added.values())
+    tally.read += done
+    tally.imported += new
+    tally.duplicates += done - new
+    tally.exchanges += added["exchange"]
+    tally.feedback += added["feedback"]
+
+
+def _insert(
+    session: Session, rows: Sequence[tuple[Place, str, dict[str, Any]]]
+) -> tuple[dict[str, int], list[Place]]:
+    """Insert what is not on record: how many of each kind, and which lines have no exchange."""
+    people = _present(
+        session, Person, "id", [row["id"] for _, kind, row in rows if kind == "person"]
+    )
+    named = [row["id"] for _, kind, row in rows if kind == "exchange"]
+    named += [row["exchange_id"] for _, kind, row in rows if kind == "feedback"]
+    exchanges = _present(session, Exchange, "id", named)
+    told = [row for _, kind, row in rows if kind == "feedback"]
+    feedback = _present(session, Feedback, "id", [row["id"] for row in told])
+    events = _present(session, Feedback, "event_id", [row["event_id"] for row in told])
+    fresh: dict[type[SQLModel], list[dict[str, Any]]] = {
+        kind: [] for kind in (Person, Exchange, Feedback, Receipt, Review)
+    }
+    orphans = []
+    for place, kind, row in rows:
+        if kind == "person" and row["id"] not in people:
+            people.add(row["id"])
+            fresh[Person].append(row)
+        elif kind == "exchange" and row["id"] not in exchanges:
+            exchanges.add(row["id"])
+            fresh[Exchange].append(row)
+        elif kind == "feedback" and row["id"] not in feedback and row["event_id"] not in events:
+            if row["exchange_id"] is not None and row["exchange_id"] not in exchanges:
+                orphans.append(place)
+                continue
+            feedback.add(row["id"])
+            events.add(row["event_id"])
+            beside = {"feedback_id": row["id"], "project_id": row["project_id"]}
+            fresh[Receipt].append({**row["receipt"], **beside})
+            fresh[Review] += [{**review, **beside} for review in row["reviews"]]
+            said = {name: row[name] for name in row if name not in ("receipt", "reviews")}
+            fresh[Feedback].append(said)
+    for table, new in fresh.items():
+        if new:
+            session.execute(insert(table), new)
+    added = {
+        kind: len(fresh[table])
+        for kind, table in (("person", Person), ("exchange", Exchange), ("feedback", Feedback))
+    }
+    return added, orphans
+
+
+def _present(session: Session, table: Any, column: str, values: Sequence[str | None]) -> set[str]:
+    wanted = sorted({value for value in values if value is not None})
+    if not wanted:
+        return set()
+    found = col(getattr(table, column))
+    query = select(found).where(table.project_id == PROJECT, found.in_(wanted))
+    return set(session.exec(query))

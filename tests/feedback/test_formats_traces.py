@@ -1,0 +1,329 @@
+"""Tracing tools: scores here, answers there, in any order; whose word it is, and what it means."""
+
+import json
+from typing import Any
+
+import pytest
+
+from feedback.errors import Invalid
+from feedback.formats import score
+from feedback.formats.names import In
+from feedback.formats.records import Unusable
+from feedback.store import Store
+from tests.feedback.imports import KEY, lines, only, read, reason, stored, take
+
+ASKED = [{"role": "user", "content": "How much?"}]
+REPLY = {"role": "assistant", "content": "59 dollars."}
+
+
+# -- what a score means ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "scale", "said"),
+    [
+        ("user-feedback", 1, None, {"rating": "up"}),
+        ("user-feedback", 0, None, {"rating": "down"}),
+        ("thumbs", -1.0, None, {"rating": "down"}),
+        ("helpful", True, None, {"rating": "up"}),
+        ("rating", "thumbs_down", None, {"rating": "down"}),
+        ("rating", 4, 5, {"rating": 4.0, "scale": 5}),
+        ("rating", 1, 5, {"rating": 1.0, "scale": 5}),
+        ("quality", 0.5, None, {"rating": 50.5, "scale": 100}),
+        ("rating", "so so", None, {"survey": {"rating": "so so"}}),
+        ("latency", 0.9, None, {"survey": {"latency": 0.9}}),
+        ("hallucination", True, None, {"survey": {"hallucination": 1.0}}),
+    ],
+)
+def test_a_score_is_a_rating_where_its_name_speaks_of_liking(
+    name: str, value: Any, scale: int | None, said: dict[str, Any]
+) -> None:
+    assert score.said(name, value, scale=scale) == said
+
+
+def test_a_share_keeps_its_place_between_worst_and_best() -> None:
+    said = score.said("quality", 0.25)
+    assert (said["rating"] - 1) / (said["scale"] - 1) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("value", "scale", "why"),
+    [(4, None, "say how far its scale goes"), (7, 5, "outside of 1 to 5"), (None, None, "without")],
+)
+def test_a_rating_outside_its_scale_is_no_rating(value: Any, scale: int | None, why: str) -> None:
+    with pytest.raises(Unusable, match=why):
+        score.said("rating", value, scale=scale)
+
+
+# -- Langfuse ----------------------------------------------------------------------------------
+
+OBSERVATION = {
+    "id": "o1",
+    "trace_id": "t1",
+    "type": "GENERATION",
+    "input": json.dumps(ASKED),
+    "output": json.dumps(REPLY),
+    "provided_model_name": "gpt",
+    "end_time": "2026-01-31T09:00:00Z",
+}
+TRACE = {"id": "t1", "project_id": "p", "user_id": "ana", "session_id": "chat", "input": None}
+SCORE = {
+    "id": "s1",
+    "trace_id": "t1",
+    "observation_id": "o1",
+    "name": "user-feedback",
+    "value": 1.0,
+    "source": "API",
+    "data_type": "NUMERIC",
+    "timestamp": "2026-01-31 10:00:00.000",
+    "comment": "Right",
+}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+@pytest.mark.parametrize("apart", [False, True])
+def test_langfuse_joins_scores_with_what_they_are_about(
+    order: tuple[int, ...], apart: bool
+) -> None:
+    rows = [(SCORE, OBSERVATION, TRACE)[at] for at in order]
+    texts = [lines(row) for row in rows] if apart else [lines(*rows)]
+    item = only("langfuse", *texts)
+    [chat], [vote] = item.chats, item.votes
+    assert (list(chat.messages), chat.answer) == (ASKED, "59 dollars.")
+    assert (chat.user, chat.conversation_id, chat.model) == ("ana", "chat", "gpt")
+    assert chat.created_at == 1_769_850_000
+    assert vote.said == {"rating": "up", "comment": "Right"}
+    assert vote.created_at == 1_769_853_600
+    assert vote.user == "ana"
+
+
+def test_a_score_of_a_trace_is_about_its_last_answer() -> None:
+    whole = {**SCORE, "observation_id": None}
+    by_trace = only("langfuse", lines(whole, OBSERVATION, {**OBSERVATION, "id": "o2"}))
+    assert by_trace.chats[0].source_id == "langfuse:o2"
+    trace = {**TRACE, "input": {"messages": ASKED}, "output": "59 dollars."}
+    assert only("langfuse", lines(whole, trace)).chats[0].source_id == "langfuse:t1"
+
+
+def test_the_apis_pages_are_read_too() -> None:
+    api = {
+        "id": "s1",
+        "traceId": "t1",
+        "name": "output",
+        "dataType": "CORRECTION",
+        "value": "60 dollars.",
+        "source": "ANNOTATION",
+        "authorUserId": "rev",
+    }
+    pages = json.dumps({"data": [api], "meta": {"page": 1}}, indent=2)
+    item = only(
+        "langfuse", pages, json.dumps({"data": [TRACE | {"output": "59"}]}), lines(OBSERVATION)
+    )
+    [vote] = item.votes
+    assert (vote.said, vote.user) == ({"correction": "60 dollars."}, "rev")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"data_type": "BOOLEAN", "value": 0}, {"rating": "down"}),
+        ({"data_type": "CATEGORICAL", "string_value": "good", "value": 3}, {"rating": "up"}),
+        ({"data_type": "TEXT", "string_value": "Hm", "value": None}, {"comment": "Hm"}),
+        ({"name": "toxicity", "value": 0.1}, {"survey": {"toxicity": 0.1}}),
+    ],
+)
+def test_langfuses_types_of_scores(more: dict[str, Any], said: dict[str, Any]) -> None:
+    item = only("langfuse", lines({**SCORE, "comment": None, **more}, OBSERVATION))
+    assert item.votes[0].said == said
+
+
+def test_what_a_machine_judged_is_no_persons_word() -> None:
+    assert "evaluator" in reason("langfuse", lines({**SCORE, "source": "EVAL"}))
+    run = {"id": "r1", "run_type": "chain", "inputs": {}, "outputs": {}}
+    judged = {"id": "f1", "key": "k", "run_id": "r1", "score": 1}
+    for kind in ("model", "auto_eval"):
+        row = {**judged, "feedback_source": {"type": kind}}
+        assert "evaluator" in reason("langsmith", lines(run, row))
+    source = {"source_type": "LLM_JUDGE", "source_id": "gpt"}
+    row = {"assessment_id": "a", "trace_id": "t", "feedback": {"value": True}, "source": source}
+    assert "evaluator" in reason("mlflow", lines(row))
+
+
+# -- LangSmith ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        ({"messages": ASKED}, {"messages": [*ASKED, REPLY]}),
+        ({"messages": [[{"type": "human", "content": "How much?"}]]}, {"output": "59 dollars."}),
+        ({"question": "How much?"}, {"answer": "59 dollars."}),
+        ({"input": "How much?"}, {"choices": [{"message": REPLY}]}),
+    ],
+)
+def test_langsmith_joins_feedback_with_its_run(inputs: Any, outputs: Any) -> None:
+    run = {
+        "id": "r1",
+        "run_type": "chain",
+        "inputs": inputs,
+        "outputs": outputs,
+        "end_time": "2026-01-31T09:00:00",
+        "extra": {"metadata": {"user_id": "ana", "thread_id": "th"}},
+    }
+    said = {
+        "id": "f1",
+        "key": "user_score",
+        "run_id": "r1",
+        "score": 1,
+        "comment": "Good",
+        "correction": {"output": "60 dollars."},
+        "feedback_source": {"type": "app", "user_id": "u1"},
+        "created_at": "2026-01-31T10:00:00+00:00",
+    }
+    item = only("langsmith", lines(said, run))
+    [chat], [vote] = item.chats, item.votes
+    assert (list(chat.messages), chat.answer) == (ASKED, "59 dollars.")
+    assert (chat.user, chat.conversation_id) == ("ana", "th")
+    assert vote.said == {"rating": "up", "comment": "Good", "correction": "60 dollars."}
+    assert (vote.user, vote.created_at) == ("u1", 1_769_853_600)
+
+
+# -- MLflow ------------------------------------------------------------------------------------
+
+
+def test_mlflow_reads_assessments_within_traces_and_beside_them() -> None:
+    human = {"source_type": "HUMAN", "source_id": "ana"}
+    liked = {
+        "assessment_id": "a1",
+        "assessment_name": "user_feedback",
+        "source": human,
+        "feedback": {"value": True},
+        "rationale": "Right",
+        "create_time": "2026-01-31T10:00:00Z",
+    }
+    expected = {
+        "assessment_id": "a2",
+        "trace_id": "tr1",
+        "name": "expected_response",
+        "source": human,
+        "expectation": {"value": "60 dollars."},
+    }
+    trace = {
+        "info": {"trace_id": "tr1", "request_time": "2026-01-31T09:00:00Z", "assessments": [liked]},
+        "data": {"request": json.dumps({"messages": ASKED}), "response": json.dumps("59 dollars.")},
+    }
+    items, skipped = read("mlflow", lines(trace, expected))
+    assert not skipped
+    said = [item.votes[0].said for item in items]
+    assert said == [{"rating": "up", "comment": "Right"}, {"correction": "60 dollars."}]
+    for item in items:
+        assert (list(item.chats[0].messages), item.chats[0].answer) == (ASKED, "59 dollars.")
+    assert items[0].votes[0].user == "ana"
+    assert items[0].chats[0].created_at == 1_769_850_000
+
+
+# -- TensorZero --------------------------------------------------------------------------------
+
+INFERENCE = {
+    "id": "01944000-0000-7000-8000-000000000000",
+    "variant_name": "gpt",
+    "episode_id": "e1",
+    "input": json.dumps(
+        {"system": "Be brief.", "messages": [{"role": "user", "content": "How much?"}]}
+    ),
+    "output": json.dumps([{"type": "text", "text": "59 dollars."}]),
+    "tags": {"user_id": "ana"},
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            {"target_id": INFERENCE["id"], "metric_name": "thumbs", "value": False},
+            {"rating": "down"},
+        ),
+        (
+            {"target_id": "e1", "metric_name": "user_rating", "value": 0.0},
+            {"rating": "down"},
+        ),
+        (
+            {"target_id": INFERENCE["id"], "target_type": "inference", "value": "Too dear"},
+            {"comment": "Too dear"},
+        ),
+        (
+            {
+                "inference_id": INFERENCE["id"],
+                "value": json.dumps([{"type": "text", "text": "60 dollars."}]),
+            },
+            {"correction": "60 dollars."},
+        ),
+    ],
+)
+def test_tensorzero_reads_every_kind_of_feedback(row: dict[str, Any], said: dict[str, Any]) -> None:
+    item = only(
+        "tensorzero", lines({"id": "01944000-0000-7000-8000-000000000001", **row}, INFERENCE)
+    )
+    [chat], [vote] = item.chats, item.votes
+    assert vote.said == said
+    assert [turn["content"] for turn in chat.messages] == ["Be brief.", "How much?"]
+    assert (chat.answer, chat.user, vote.user) == ("59 dollars.", "ana", "ana")
+    assert vote.created_at == chat.created_at == 0x019440000000 / 1000
+
+
+# -- all of them -------------------------------------------------------------------------------
+
+SMALL: dict[In, tuple[Any, ...]] = {
+    "langfuse": (SCORE, OBSERVATION),
+    "langsmith": (
+        {"id": "f1", "key": "user_score", "run_id": "r1", "score": 1},
+        {"id": "r1", "run_type": "llm", "inputs": {"messages": ASKED}, "outputs": REPLY},
+    ),
+    "mlflow": (
+        {"assessment_id": "a", "trace_id": "t", "name": "rating", "feedback": {"value": True}},
+        {"trace_id": "t", "request": "How much?", "response": "59 dollars."},
+    ),
+    "tensorzero": (
+        {"id": "f", "target_id": INFERENCE["id"], "metric_name": "rating", "value": True},
+        INFERENCE,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_imports_of_traces_are_idempotent_and_take_only_what_was_judged(
+    store: Store, name: In
+) -> None:
+    said, about = SMALL[name]
+    unjudged = {**about, "id": "other", "trace_id": "other"}
+    for imported in (1, 0):
+        tally, skipped = take(store, name, lines(about, unjudged, said))
+        assert not skipped
+        assert (tally.read, tally.imported, tally.exchanges) == (1, imported, imported)
+    [(feedback, _, exchange)] = stored(store)
+    assert (feedback.rating, exchange.choices[0]["text"]) == (1.0, "59 dollars.")
+    if name == "langfuse":
+        assert feedback.person_id == KEY.person_id("import:langfuse")
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("text", ["[1, 2]", '"text"\n', "null\n"])
+def test_what_is_no_trace_is_told_apart(name: In, text: str) -> None:
+    with pytest.raises(Invalid, match="no JSON objects"):
+        read(name, text)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("value", [None, 7, [], {}, "x", [[[]]], {"a": {"b": 1}}, True])
+def test_any_field_may_hold_anything_without_breaking_an_import(name: In, value: Any) -> None:
+    said, about = SMALL[name]
+    for which in (said, about):
+        for field in which:
+            bent = {**which, field: value}
+            rows = (bent, about) if which is said else (said, bent)
+            try:
+                items, skipped = read(name, lines(*rows))
+            except Invalid as error:
+                assert "does not look like" in error.message
+                continue
+            assert len(items) + len(skipped) <= 3
