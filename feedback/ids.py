@@ -6,9 +6,11 @@ The body is a 128-bit number in Crockford base 32, as in the ULID specification
 
 import secrets
 import time
+from collections.abc import Iterable, Iterator
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 BODY_LENGTH = 26
+AT_ONCE = 500
 
 
 def new_id(prefix: str) -> str:
@@ -19,3 +21,10 @@ def new_id(prefix: str) -> str:
         number, digit = divmod(number, 32)
         body.append(_ALPHABET[digit])
     return f"{prefix}_{''.join(reversed(body))}"
+
+
+def portions(ids: Iterable[str]) -> Iterator[list[str]]:
+    """Yield ids as many at a time as every database binds in one statement, in a fixed order."""
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), AT_ONCE):
+        yield ordered[start : start + AT_ONCE]

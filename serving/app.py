@@ -37,6 +37,7 @@ from serving.routes import (
     console,
     docs,
     feedback,
+    feedback_reports,
     health,
     reviews,
     rounds,
@@ -135,6 +136,7 @@ def create_app(
     for module in (
         chat,
         completions,
+        feedback_reports,  # before the route that takes any other name for a piece of feedback
         feedback,
         reviews,
         rounds,

@@ -45,9 +45,13 @@ def freeze(
     manifest = {
         **(about or {}),
         "sha256": sha256,
-        "counts": dict(Counter(f"{row.source} {row.kind}" for row in examples)),
+        "counts": dict(Counter(f"{row.source} {row.role}" for row in examples)),
         "rows": [
-            {"sha256": hashlib.sha256(line.encode()).hexdigest(), "feedback": row.feedback_ids}
+            {
+                "sha256": hashlib.sha256(line.encode()).hexdigest(),
+                "feedback": row.feedback_ids,
+                "role": row.role,
+            }
             for line, row in zip(lines, examples, strict=True)
         ],
     }

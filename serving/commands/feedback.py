@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from serving.commands import output
+from serving.commands import feedback_reports, output
 
 if TYPE_CHECKING:
     from feedback.store import Store
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Format = Literal["heed"]
 
 app = typer.Typer(help="Look at what people said, and take it elsewhere.", no_args_is_help=True)
+app.command()(feedback_reports.signals)
+app.command()(feedback_reports.trust)
 
 
 @app.command()
@@ -107,6 +109,7 @@ def receipt(
             ("  round", found.round_id),
             ("  adapter", found.adapter_id),
             ("  learned as", found.role),
+            ("  counted", None if found.weight is None else f"{found.weight:.2f} of a full vote"),
             ("  last change", output.moment(found.updated_at)),
         ]
     )
