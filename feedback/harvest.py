@@ -1,21 +1,28 @@
 """Accepted feedback, handed to one round at a time. Knows no model and no example.
 
 A claim is a mark on the receipts, so a round that dies loses nothing: the next attempt finds the
-same claim, and `release` gives it back.
+same claim, with what each word counts, and `release` gives it back.
 """
 
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, union, update
-from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, select
+from sqlalchemy import func, update
+from sqlmodel import Session, col
+from sqlmodel import select as select_rows
 
 from feedback import receipts, review, trust, votes
-from feedback.models import Exchange, Feedback, Receipt, Review, Status
-from feedback.settings import PROJECT, FeedbackSettings
+from feedback.claims import Marks, claimable, free, held_by, rivals, same_feedback
+from feedback.columns import columns, uncollected
+from feedback.models import Exchange, Feedback, Receipt, Status
+from feedback.passed_over import passed_over
+from feedback.settings import FeedbackSettings
+from feedback.signals_labels import Label, labels
+from feedback.standing import Standing, assess, expected_noise
+from feedback.statements import recent
 
 
 @dataclass(frozen=True)
@@ -28,10 +35,13 @@ class Word:
         messages: the conversation before the answer.
         answer: the answer it is about.
         adapter_id: which adapter gave that answer.
-        rating: 0 (worst) to 1 (best), or None.
+        rating: 0 (worst) to 1 (best), or None; of signals, the probability of satisfaction.
         correction: the answer as it should have been, a reviewer's edit included.
-        accepted_by: ``reviewer``, ``quorum`` or ``policy``.
+        accepted_by: ``reviewer``, ``quorum``, ``policy`` or ``signal``.
         worse: answers to the same prompt that the person liked less: regenerated away, or named.
+        weight: how much it counts, from 0 to 1.
+        right: the probability that it is right, where anything tells.
+        also: further deliveries that it rests on: signals come one by one.
     """
 
     feedback_id: str
@@ -43,6 +53,26 @@ class Word:
     correction: str | None
     accepted_by: str
     worse: tuple[str, ...]
+    weight: float = 1.0
+    right: float | None = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What was said, in one word."""
+        if self.accepted_by == trust.SIGNAL:
+            return "signal"
+        if self.correction is not None:
+            return "correction"
+        return "preference" if self.rating is None else "rating"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much everybody's word counts, and what signals say where nobody voted."""
+
+    standing: Standing = field(default_factory=Standing)
+    labels: Sequence[Label] = ()
 
 
 @dataclass(frozen=True)
@@ -58,102 +88,212 @@ class Fate:
 def available(session: Session, *, since: float = 0.0) -> int:
     """Return how many pieces of feedback a round could claim now.
 
+    Signals are not among them: they ride along with votes, and make no round due.
+
     Args:
         session: of the store.
         since: only those that came, or were accepted, after this time (Unix seconds).
     """
-    query = select(func.count()).select_from(Receipt).join(Feedback, _same_feedback())
-    return session.exec(query.where(*_claimable(), col(Receipt.updated_at) > since)).one()
+    query = select_rows(func.count()).select_from(Receipt).join(Feedback, same_feedback())
+    return session.exec(query.where(*claimable(), col(Receipt.updated_at) > since)).one()
 
 
-def claim(session: Session, settings: FeedbackSettings, round_id: str) -> int:
+@uncollected()
+def weigh(session: Session, settings: FeedbackSettings) -> Weights:
+    """Work out what everybody's word counts. Takes a second or so, and writes nothing.
+
+    Args:
+        session: one that only reads: nobody else should have to wait for this.
+        settings: whose word counts, and whether signals teach.
+    """
+    standing = assess(recent(session), settings)
+    # No more weak labels than there are votes: signals are many, and say less.
+    return Weights(standing, labels(session, settings, standing, most=available(session)))
+
+
+@uncollected()
+def claim(
+    session: Session, settings: FeedbackSettings, round_id: str, weights: Weights | None = None
+) -> int:
     """Mark what this round learns from. The caller commits; calling again changes nothing.
 
-    Votes that were replaced by later ones are refused here, with the later one named; what goes
-    beyond one account's share stays for another round.
+    Votes that were replaced by later ones are refused here, with the later one named, and so are
+    those that count nothing, with the reason; what goes beyond one account's share stays for
+    another round.
+
+    Args:
+        session: a writing session.
+        settings: the caps.
+        round_id: who claims.
+        weights: from `weigh`; worked out here where there are none.
 
     Returns:
         The number of pieces of feedback that the round holds.
     """
-    held = _held(session, round_id)
+    held = session.exec(
+        select_rows(func.count()).select_from(Receipt).where(*held_by(round_id))
+    ).one()
     if held:
-        return len(held)
-    trust.settle(session, settings)
-    rows = list(
-        session.exec(
-            select(Receipt, Feedback)
-            .join(Feedback, _same_feedback())
-            .where(*_claimable())
-            .order_by(col(Feedback.told_at), col(Feedback.event_id))
-            .with_for_update(of=Receipt)
-            .execution_options(populate_existing=True)
+        return held
+    if weights is None:
+        weights = weigh(session, settings)
+    standing = weights.standing
+    trust.settle(session, settings, standing)
+    query = (
+        columns(
+            Feedback.id,
+            Feedback.person_id,
+            Feedback.exchange_id,
+            Feedback.choice,
+            Receipt.accepted_by,
         )
+        .select_from(Receipt)
+        .join(Feedback, same_feedback())
+        .where(*claimable())
+        .order_by(col(Feedback.told_at), col(Feedback.event_id))
+        .with_for_update(of=Receipt)
     )
-    replaced = votes.superseded(_siblings(session, *_claimable()))
+    rows = session.connection().execute(query).all()
+    replaced = votes.superseded(rivals(session, *claimable()))
+    voted = {(row.exchange_id, row.choice, row.person_id) for row in rows}
+    weak = [label for label in weights.labels if label.slot not in voted][: len(rows)]
     unreviewed = [
-        (feedback.id, feedback.person_id)
-        for receipt, feedback in rows
-        if receipt.accepted_by is None and feedback.id not in replaced
+        (row.id, row.person_id)
+        for row in rows
+        if row.accepted_by is None and row.id not in replaced
     ]
-    beyond = trust.over_cap(unreviewed, settings, round_size=len(rows))
-    now = time.time()
-    claimed = 0
-    for receipt, feedback in rows:
-        if feedback.id in replaced:
-            receipts.replace(receipt, replaced[feedback.id])
-        elif feedback.id in beyond:
-            receipt.reason = "Beyond one account's share of a round; waits for the next one."
+    clicks = [(label.feedback_ids[0], label.person_id) for label in weak]
+    beyond = trust.over_cap([*unreviewed, *clicks], settings, round_size=len(rows))
+    marks = Marks(round_id)
+    for row in rows:
+        if row.id in replaced:
+            marks.refuse(row.id, receipts.replaced_by(replaced[row.id]), role=receipts.REPLACED)
+            continue
+        if row.id in beyond:
+            marks.leave(row.id, "Beyond one account's share of a round; waits for the next one.")
+            continue
+        weighed = standing.weigh(row.id)
+        if row.accepted_by == trust.REVIEWER:
+            marks.take(row.id, 1.0, 1.0)
+        elif row.accepted_by == trust.QUORUM:
+            marks.take(row.id, weighed.share, weighed.right)
+        elif weighed.weight:
+            marks.take(row.id, weighed.weight, weighed.right)
         else:
-            receipt.round_id = round_id
-            claimed += 1
-        receipt.updated_at = now
-        session.add(receipt)
-    return claimed
+            marks.refuse(row.id, f"It does not count: {weighed.reason}.")
+    unclaimed = free(session, [each for label in weak for each in label.feedback_ids])
+    for label in weak:
+        if label.feedback_ids[0] not in beyond and unclaimed.issuperset(label.feedback_ids):
+            for feedback_id in label.feedback_ids:
+                marks.take(feedback_id, label.weight, label.satisfied, accepted_by=trust.SIGNAL)
+    return marks.write(session)
 
 
+@uncollected()
 def words(session: Session, round_id: str) -> list[Word]:
     """Return what the round holds, in a fixed order."""
-    rows = session.exec(
-        select(Feedback, Receipt, Exchange)
-        .join(Receipt, _same_feedback())
+    query = (
+        columns(
+            Feedback.id,
+            Feedback.person_id,
+            Feedback.exchange_id,
+            Feedback.choice,
+            Feedback.rating,
+            Feedback.correction,
+            Exchange.messages,
+            Exchange.choices,
+            Exchange.adapter_id,
+            Receipt.accepted_by,
+            Receipt.weight,
+            Receipt.probability,
+        )
+        .select_from(Receipt)
+        .join(Feedback, same_feedback())
         .join(Exchange, col(Exchange.id) == Feedback.exchange_id)
-        .where(Receipt.round_id == round_id, Receipt.status == "waiting")
+        .where(*held_by(round_id))
         .order_by(col(Feedback.id))
-    ).all()
-    edited = review.edits(session, select(Receipt.feedback_id).where(Receipt.round_id == round_id))
+    )
+    rows = session.connection().execute(query).all()
+    edited = review.edits(
+        session, select_rows(Receipt.feedback_id).where(Receipt.round_id == round_id)
+    )
+    worse = passed_over(session, round_id)
     # A delivery may hold a vote that still counts beside one that was cast again.
-    held = col(Receipt.round_id) == round_id
-    counts = votes.in_force(_siblings(session, held))
-    compared = [
-        (feedback, exchange)
-        for feedback, _, exchange in rows
-        if counts[feedback.id] & {"rating", "preferred_over"}
-    ]
-    worse = _worse(session, round_id, compared)
+    in_force = votes.in_force(rivals(session, *held_by(round_id)))
+
+    def counts(row: Any, *kinds: str) -> bool:
+        return row.id not in in_force or not in_force[row.id].isdisjoint(kinds)
+
+    signalled: dict[tuple[object, ...], list[str]] = defaultdict(list)
+    for row in rows:
+        if row.accepted_by == trust.SIGNAL:
+            signalled[row.exchange_id, row.choice, row.person_id].append(row.id)
+    leads = {ids[0]: tuple(ids[1:]) for ids in signalled.values()}
     return [
         Word(
-            feedback_id=feedback.id,
-            person_id=feedback.person_id,
-            messages=tuple(exchange.messages),
-            answer=_answer(exchange, feedback.choice),
-            adapter_id=exchange.adapter_id,
-            rating=feedback.rating if "rating" in counts[feedback.id] else None,
-            correction=edited.get(
-                feedback.id,
-                feedback.correction if "correction" in counts[feedback.id] else None,
+            feedback_id=row.id,
+            person_id=row.person_id,
+            messages=tuple(row.messages),
+            answer=(answer := str(row.choices[row.choice]["text"])),
+            adapter_id=row.adapter_id,
+            rating=(
+                row.probability
+                if row.id in leads
+                else row.rating
+                if counts(row, "rating")
+                else None
             ),
-            accepted_by=receipt.accepted_by or trust.POLICY,
-            worse=worse.get(feedback.id, ()),
+            correction=edited.get(row.id, row.correction if counts(row, "correction") else None),
+            accepted_by=row.accepted_by or trust.POLICY,
+            worse=tuple(
+                text
+                for text in worse.get(row.id, ())
+                if text != answer and counts(row, "rating", "preferred_over")
+            ),
+            weight=1.0 if row.weight is None else row.weight,
+            right=_right(row),
+            also=leads.get(row.id, ()),
         )
-        for feedback, receipt, exchange in rows
+        for row in rows
+        if row.accepted_by != trust.SIGNAL or row.id in leads
     ]
+
+
+def noise(words: Sequence[Word]) -> dict[str, dict[str, Any]]:
+    """Return, per kind of feedback, the share that is expected to be wrong, for the learner.
+
+    `wrong_share` is None where too little tells; `judged` is how many words it rests on.
+    """
+    rights: dict[str, list[float | None]] = defaultdict(list)
+    for word in words:
+        rights[word.kind].append(word.right)
+    return {kind: asdict(expected_noise(rights[kind])) for kind in sorted(rights)}
 
 
 def finish(session: Session, round_id: str, fates: Mapping[str, Fate]) -> None:
-    """Write what became of the round's feedback. The caller commits."""
+    """Write what became of the round's feedback. The caller commits.
+
+    Signals that make one word share its fate. Where the gate refused a round they are refused with
+    it: nobody reviews clicks.
+    """
     now = time.time()
-    for receipt in _held(session, round_id):
+    held = list(
+        session.exec(
+            select_rows(Receipt, Feedback).join(Feedback, same_feedback()).where(*held_by(round_id))
+        )
+    )
+    shared: dict[tuple[object, ...], Fate] = {}
+    for receipt, feedback in held:
+        if receipt.accepted_by == trust.SIGNAL and receipt.feedback_id in fates:
+            shared.setdefault(_slot(feedback), fates[receipt.feedback_id])
+    for receipt, feedback in held:
         fate = fates.get(receipt.feedback_id)
+        if receipt.accepted_by == trust.SIGNAL:
+            fate = fate or shared.get(_slot(feedback))
+            if fate is not None and fate.status == "review":
+                fate = Fate("refused", f"The gate refused round {round_id}.")
+            if fate is None or fate.status == "waiting":
+                receipt.accepted_by = None
         if fate is None:
             receipt.round_id = None
         else:
@@ -168,113 +308,20 @@ def finish(session: Session, round_id: str, fates: Mapping[str, Fate]) -> None:
 
 def release(session: Session, round_id: str, reason: str) -> int:
     """Give back what a round held, so that another can claim it. The caller commits."""
+    kept = func.nullif(Receipt.accepted_by, trust.SIGNAL)
     done = session.exec(
         update(Receipt)
-        .where(col(Receipt.round_id) == round_id, col(Receipt.status) == "waiting")
-        .values(round_id=None, reason=reason, updated_at=time.time())
+        .where(*held_by(round_id))
+        .values(round_id=None, reason=reason, accepted_by=kept, updated_at=time.time())
     )
     return done.rowcount
 
 
-def _same_feedback() -> ColumnElement[bool]:
-    return col(Receipt.feedback_id) == col(Feedback.id)
+def _slot(feedback: Feedback) -> tuple[object, ...]:
+    return feedback.exchange_id, feedback.choice, feedback.person_id
 
 
-def _claimable() -> tuple[ColumnElement[bool], ...]:
-    edited = exists().where(
-        col(Review.feedback_id) == col(Feedback.id), col(Review.decision) == "edit"
-    )
-    # What teaches nothing must not make a round due again and again.
-    teaches = (
-        (col(Feedback.rating) != trust.MIDDLING)
-        | col(Feedback.correction).is_not(None)
-        | col(Feedback.preferred_over).is_not(None)
-        | (col(Receipt.accepted_by).is_not(None) & edited)
-    )
-    # A chat client's own prompt, for a title or for tags, is no conversation with anybody.
-    asked_by_nobody = exists().where(
-        col(Exchange.id) == col(Feedback.exchange_id), col(Exchange.origin) == "task"
-    )
-    return (
-        col(Receipt.project_id) == PROJECT,
-        col(Receipt.status) == "waiting",
-        col(Receipt.round_id).is_(None),
-        col(Feedback.exchange_id).is_not(None),
-        ~asked_by_nobody,
-        teaches,
-    )
-
-
-def _held(session: Session, round_id: str) -> list[Receipt]:
-    return list(
-        session.exec(
-            select(Receipt).where(Receipt.round_id == round_id, Receipt.status == "waiting")
-        )
-    )
-
-
-def _siblings(session: Session, *which: ColumnElement[bool]) -> list[Feedback]:
-    """Every event that could replace one of these: whatever was said of the same exchanges."""
-    exchanges = select(Feedback.exchange_id).join(Receipt, _same_feedback()).where(*which)
-    query = (
-        select(Feedback)
-        .join(Receipt, _same_feedback())
-        .where(
-            col(Feedback.exchange_id).in_(exchanges),
-            col(Receipt.status).not_in(["withdrawn", "forgotten"]),
-        )
-    )
-    return list(session.exec(query))
-
-
-def _worse(
-    session: Session, round_id: str, rows: Sequence[tuple[Feedback, Exchange]]
-) -> dict[str, tuple[str, ...]]:
-    """The answers that a person passed over for the one they liked.
-
-    Named with `preferred_over`, or given earlier to the same person for the same prompt and then
-    regenerated: asking again and liking the second answer is a comparison.
-    """
-    held = (
-        select(Feedback.preferred_over)
-        .join(Receipt, _same_feedback())
-        .where(Receipt.round_id == round_id)
-    )
-    # Along the index of prompts, by person: a popular prompt has been asked by everybody.
-    earlier = aliased(Exchange)
-    regenerated = (
-        select(earlier.id)
-        .join(
-            Exchange,
-            (col(earlier.project_id) == Exchange.project_id)
-            & (col(earlier.prompt_hash) == Exchange.prompt_hash)
-            & (col(earlier.person_id) == Exchange.person_id),
-        )
-        .join(Feedback, col(Feedback.exchange_id) == Exchange.id)
-        .join(Receipt, _same_feedback())
-        .where(Receipt.round_id == round_id, col(Feedback.rating) > trust.MIDDLING)
-    )
-    query = select(Exchange).where(col(Exchange.id).in_(union(held, regenerated)))
-    others = list(session.exec(query.order_by(col(Exchange.created_at), col(Exchange.id))))
-    by_id = {other.id: other for other in others}
-    by_asking: dict[tuple[str, str], list[Exchange]] = defaultdict(list)
-    for other in others:
-        by_asking[other.prompt_hash, other.person_id].append(other)
-    passed_over = {}
-    for feedback, exchange in rows:
-        worse = []
-        if (feedback.rating or 0) > trust.MIDDLING and exchange.person_id == feedback.person_id:
-            asked = by_asking[exchange.prompt_hash, exchange.person_id]
-            worse = [other for other in asked if other.created_at < exchange.created_at]
-        if feedback.preferred_over in by_id:
-            worse.append(by_id[feedback.preferred_over])
-        texts = [_answer(other, 0) for other in worse]
-        answer = _answer(exchange, feedback.choice)
-        distinct = tuple(dict.fromkeys(text for text in texts if text != answer))
-        if distinct:
-            passed_over[feedback.id] = distinct
-    return passed_over
-
-
-def _answer(exchange: Exchange, choice: int) -> str:
-    return str(exchange.choices[choice]["text"])
+def _right(row: Any) -> float | None:
+    if row.accepted_by == trust.SIGNAL and row.probability is not None:
+        return float(max(row.probability, 1 - row.probability))
+    return None if row.probability is None else float(row.probability)

@@ -7,12 +7,14 @@ The body is a 128-bit number in Crockford base 32, as in the ULID specification
 import os
 import threading
 import time
+from collections.abc import Iterable, Iterator
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 BODY_LENGTH = 26
 _RANDOM_BYTES = 10
 _AT_ONCE_BYTES = 4000
+AT_ONCE = 500
 
 
 def new_id(prefix: str) -> str:
@@ -27,6 +29,13 @@ def new_ids(prefix: str, count: int) -> list[str]:
     rolls = [dice[at : at + _RANDOM_BYTES] for at in range(0, len(dice), _RANDOM_BYTES)]
     rolls.sort()
     return [head + _tail(int.from_bytes(roll)) for roll in rolls]
+
+
+def portions(ids: Iterable[str]) -> Iterator[list[str]]:
+    """Yield ids as many at a time as every database binds in one statement, in a fixed order."""
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), AT_ONCE):
+        yield ordered[start : start + AT_ONCE]
 
 
 class _Dice:

@@ -80,6 +80,8 @@ class Kept(NamedTuple):
     round_id: str | None = None
     adapter_id: str | None = None
     role: str | None = None
+    weight: float | None = None
+    probability: float | None = None
 
 
 class Taken(NamedTuple):

@@ -100,7 +100,9 @@ class Feedback(SQLModel, table=True):
 class Receipt(SQLModel, table=True):
     """What became of one piece of feedback: the only row about it that changes.
 
-    While a round holds it, `status` is still ``waiting`` and `round_id` names the round.
+    While a round holds it, `status` is still ``waiting`` and `round_id` names the round. `weight`
+    is what it counts in that round, from 0 to 1, and `probability` that it is right (of a signal:
+    that the person was satisfied), where anything tells.
     """
 
     __table_args__ = (
@@ -125,6 +127,8 @@ class Receipt(SQLModel, table=True):
     round_id: str | None = None
     adapter_id: str | None = None
     role: str | None = None
+    weight: float | None = None
+    probability: float | None = None
     updated_at: float
 
 

@@ -67,7 +67,12 @@ def replace(found: Receipt, later_id: str) -> None:
     """Refuse a vote in favour of the same person's later one."""
     found.status = "refused"
     found.role = REPLACED
-    found.reason = f"Replaced by the same person's later vote {later_id}."
+    found.reason = replaced_by(later_id)
+
+
+def replaced_by(later_id: str) -> str:
+    """The reason on the receipt of a vote that was cast again."""
+    return f"Replaced by the same person's later vote {later_id}."
 
 
 def _revive(session: Session, withdrawn: Feedback) -> None:

@@ -50,6 +50,32 @@ class FeedbackSettings(BaseModel):
     quorum_min_age_seconds: float = Field(
         86_400.0, ge=0, description="An account younger than this does not count for the quorum."
     )
+    quorum_needs_own_chats: bool = Field(
+        True,
+        description="Only accounts that asked something themselves, that long ago, count for the "
+        "quorum.",
+    )
+    quorum_burst_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="Accounts under one API key that appeared within this time of each other and "
+        "say the same count as one; 0 switches this off.",
+    )
+    young_account_weight: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="What the unreviewed word of an account counts before it has the age that the "
+        "quorum asks for.",
+    )
+    signal_labels: bool = Field(
+        True,
+        description="Where nobody voted, signals (copies, retries, dwell …) teach as weak labels, "
+        "once enough votes say what they mean.",
+    )
+    signal_weight: float = Field(
+        0.3, gt=0, le=1, description="A weak label counts at most this much beside a vote."
+    )
     account_cap_share: float = Field(
         0.01, gt=0, le=1, description="One account's unreviewed share of a round at most …"
     )

@@ -6,19 +6,27 @@ fact: it needs a reviewer, or enough independent accounts in good standing that 
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlalchemy import bindparam, func, update
+from sqlmodel import Session, col
 
-from feedback import votes
+from feedback import duplicates, statements, votes
+from feedback.columns import columns
+from feedback.ids import portions
 from feedback.models import Exchange, Feedback, Person, Receipt, Status
 from feedback.settings import PROJECT, FeedbackSettings
+from feedback.standing import Standing, assess
 from feedback.words import content_words, normalised
 
 REVIEWER = "reviewer"
 QUORUM = "quorum"
 POLICY = "policy"
-MIDDLING = 0.5
+SIGNAL = "signal"
+MIDDLING = statements.MIDDLING
+GOOD_STANDING = 0.5
+"""An account whose votes say less than this does not count for a quorum."""
 
 
 def triage(feedback: Feedback, settings: FeedbackSettings) -> tuple[Status, str]:
@@ -42,66 +50,70 @@ def triage(feedback: Feedback, settings: FeedbackSettings) -> tuple[Status, str]
     return "review", "A remark teaches nothing by itself; a reviewer may add the right answer."
 
 
-def settle(session: Session, settings: FeedbackSettings) -> int:
+def settle(session: Session, settings: FeedbackSettings, standing: Standing | None = None) -> int:
     """Accept the corrections on which enough independent accounts agree. The caller commits.
 
-    Accounts are independent where they are different people; each must have been known for
-    `quorum_min_age_seconds` when it spoke, so that accounts made for the purpose do not count.
-    Whoever says something else by now does not count either. What a quorum accepted once and the
-    gate refused is left to a reviewer: otherwise it would spoil every later round.
+    An account counts where it was known for `quorum_min_age_seconds` when it spoke, had asked
+    something itself that long before (`quorum_needs_own_chats`), and its votes hold up as often as
+    not. Accounts under one API key that appeared within `quorum_burst_seconds` of each other count
+    as one: one key may speak for any number of names. Whoever says something else by now does not
+    count either. What a quorum accepted once and the gate refused is left to a reviewer: otherwise
+    it would spoil every later round.
+
+    Args:
+        session: a writing session.
+        settings: whose word counts.
+        standing: everybody's standing, where it is known already.
 
     Returns:
         The number of corrections accepted.
     """
-    query = (
-        select(Receipt, Feedback, Exchange, Person)
-        .join(Feedback, col(Feedback.id) == Receipt.feedback_id)
-        .join(Exchange, col(Exchange.id) == Feedback.exchange_id)
-        .join(
-            Person,
-            (col(Person.id) == Feedback.person_id)
-            & (col(Person.project_id) == Feedback.project_id),
+    claims = _claims(session)
+    agreeing = [
+        said
+        for said in claims.values()
+        if _sources(_grown_up(said, settings), settings) >= settings.quorum_accounts
+    ]
+    if not agreeing:
+        return 0
+    if standing is None:
+        standing = assess(statements.recent(session), settings)
+    asking = _asking_since(session, {row.person_id for said in agreeing for row in said})
+    accepted = []
+    for said in agreeing:
+        heard = [
+            row
+            for row in _grown_up(said, settings)
+            if standing.worth(row.person_id) >= GOOD_STANDING
+            and (
+                not settings.quorum_needs_own_chats
+                or row.received_at - asking.get(row.person_id, row.received_at)
+                >= settings.quorum_min_age_seconds
+            )
+        ]
+        sources = _sources(heard, settings)
+        if sources >= settings.quorum_accounts:
+            accepted += [
+                {
+                    "b_id": row.id,
+                    "reason": f"{sources} independent accounts agree; waits for the next round.",
+                }
+                for row in heard
+            ]
+    if accepted:
+        session.connection().execute(
+            update(Receipt)
+            .where(col(Receipt.feedback_id) == bindparam("b_id"))
+            .values(
+                status="waiting",
+                accepted_by=QUORUM,
+                reason=bindparam("reason"),
+                updated_at=time.time(),
+            ),
+            accepted,
         )
-        .where(
-            Receipt.project_id == PROJECT,
-            Receipt.status == "review",
-            col(Receipt.accepted_by).is_(None),
-            col(Feedback.correction).is_not(None),
-        )
-        .order_by(col(Receipt.feedback_id))
-        # A reviewer who decides at this moment goes first or waits.
-        .with_for_update(of=Receipt)
-        .execution_options(populate_existing=True)
-    )
-    rows = session.exec(query).all()
-    replaced = votes.superseded([feedback for _, feedback, _, _ in rows])
-    claims: dict[tuple[str, ...], list[tuple[Receipt, Feedback, Person]]] = defaultdict(list)
-    for receipt, feedback, exchange, person in rows:
-        if feedback.id in replaced:
-            continue
-        claims[claim(exchange.messages, feedback.correction or "")].append(
-            (receipt, feedback, person)
-        )
-    accepted = 0
-    for agreeing in claims.values():
-        aged = {
-            person.id
-            for _, feedback, person in agreeing
-            if feedback.received_at - person.first_seen_at >= settings.quorum_min_age_seconds
-        }
-        if len(aged) < settings.quorum_accounts:
-            continue
-        for receipt, _, person in agreeing:
-            if person.id in aged:
-                receipt.status = "waiting"
-                receipt.accepted_by = QUORUM
-                receipt.reason = (
-                    f"{len(aged)} independent accounts agree; waits for the next round."
-                )
-                receipt.updated_at = time.time()
-                session.add(receipt)
-                accepted += 1
-    return accepted
+        session.expire_all()
+    return len(accepted)
 
 
 def claim(messages: Sequence[dict[str, str]], correction: str) -> tuple[str, ...]:
@@ -118,6 +130,11 @@ def claim(messages: Sequence[dict[str, str]], correction: str) -> tuple[str, ...
     return (said, *map(normalised, asked))
 
 
+def cap(settings: FeedbackSettings, *, round_size: int) -> int:
+    """Return how much unreviewed feedback of one account a round of this size takes."""
+    return max(settings.account_cap_minimum, int(settings.account_cap_share * round_size))
+
+
 def over_cap(
     votes: Iterable[tuple[str, str]], settings: FeedbackSettings, *, round_size: int
 ) -> set[str]:
@@ -128,11 +145,85 @@ def over_cap(
         settings: the cap is ``max(account_cap_minimum, account_cap_share x round_size)``.
         round_size: all the feedback that the round could claim.
     """
-    cap = max(settings.account_cap_minimum, int(settings.account_cap_share * round_size))
+    most = cap(settings, round_size=round_size)
     seen: Counter[str] = Counter()
     beyond = set()
     for feedback_id, person_id in votes:
         seen[person_id] += 1
-        if seen[person_id] > cap:
+        if seen[person_id] > most:
             beyond.add(feedback_id)
     return beyond
+
+
+def _claims(session: Session) -> dict[tuple[str, ...], list[Any]]:
+    """What waits for a quorum, by what it claims; whoever was replaced is left out."""
+    query = (
+        columns(
+            Feedback.id,
+            Feedback.event_id,
+            Feedback.exchange_id,
+            Feedback.conversation_id,
+            Feedback.choice,
+            Feedback.person_id,
+            Feedback.key_id,
+            Feedback.signal,
+            Feedback.correction,
+            Feedback.body,
+            Feedback.told_at,
+            Feedback.received_at,
+            Exchange.messages,
+            (col(Exchange.origin) == statements.IMPORTED).label("imported"),
+            Person.first_seen_at,
+        )
+        .select_from(Receipt)
+        .join(Feedback, col(Feedback.id) == Receipt.feedback_id)
+        .join(Exchange, col(Exchange.id) == Feedback.exchange_id)
+        .join(
+            Person,
+            (col(Person.id) == Feedback.person_id)
+            & (col(Person.project_id) == Feedback.project_id),
+        )
+        .where(
+            col(Receipt.project_id) == PROJECT,
+            col(Receipt.status) == "review",
+            col(Receipt.accepted_by).is_(None),
+            col(Feedback.correction).is_not(None),
+        )
+        .order_by(col(Receipt.feedback_id))
+        # A reviewer who decides at this moment goes first or waits.
+        .with_for_update(of=Receipt)
+    )
+    rows: list[Any] = list(session.connection().execute(query))
+    replaced = votes.superseded(rows)
+    claims: dict[tuple[str, ...], list[Any]] = defaultdict(list)
+    for row in rows:
+        if row.id not in replaced:
+            claims[claim(row.messages, row.correction)].append(row)
+    return claims
+
+
+def _grown_up(said: Sequence[Any], settings: FeedbackSettings) -> list[Any]:
+    minimum = settings.quorum_min_age_seconds
+    return [row for row in said if row.received_at - row.first_seen_at >= minimum]
+
+
+def _sources(said: Sequence[Any], settings: FeedbackSettings) -> int:
+    found = duplicates.sources(said, burst_seconds=settings.quorum_burst_seconds)
+    return len(set(found.values()))
+
+
+def _asking_since(session: Session, people: Collection[str]) -> dict[str, float]:
+    """When each of these people first asked something themselves."""
+    since: dict[str, float] = {}
+    for some in portions(people):
+        query = (
+            columns(Exchange.person_id, func.min(Exchange.created_at))
+            .where(
+                col(Exchange.project_id) == PROJECT,
+                col(Exchange.person_id).in_(some),
+                col(Exchange.origin) != "task",
+            )
+            .group_by(Exchange.person_id)
+        )
+        since |= {person: at for person, at in session.connection().execute(query)}
+    return since

@@ -40,6 +40,7 @@ from serving.routes import (
     docs,
     feedback,
     feedback_batch,
+    feedback_reports,
     health,
     reviews,
     rounds,
@@ -150,6 +151,7 @@ def create_app(
     app.add_middleware(logs.RequestLog, answered=metrics.answered)
     # What is asked most comes first: an address is compared with one route after the other.
     for module in (
+        feedback_reports,  # before the route that takes any other name for a piece of feedback
         feedback,
         feedback_batch,
         chat,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from feedback.harvest import Word
-from feedback.trust import REVIEWER
+from feedback.trust import REVIEWER, SIGNAL
 from feedback.words import content_words, nearly_alike, supersedes
 
 Kind = Literal["demonstration", "preference", "verdict"]
@@ -39,6 +39,7 @@ class Example:
         feedback_ids: the feedback it came from, for receipts and erasure.
         cluster: the person (or conversation) it came from; items of one cluster are not
             independent.
+        signal: nobody said so; it is what their signals say.
     """
 
     kind: Kind
@@ -50,6 +51,12 @@ class Example:
     source: Source = "new"
     feedback_ids: tuple[str, ...] = ()
     cluster: str = ""
+    signal: bool = False
+
+    @property
+    def role(self) -> str:
+        """As what it teaches, for receipts and manifests."""
+        return "signal" if self.signal else self.kind
 
 
 def build(words: Sequence[Word], *, held_out: Sequence[Word] = ()) -> list[Example]:
@@ -73,7 +80,7 @@ def build(words: Sequence[Word], *, held_out: Sequence[Word] = ()) -> list[Examp
     disliked: dict[str, list[str]] = {}
     for word in words:
         if _dislikes(word):
-            disliked.setdefault(_about(word), []).append(word.feedback_id)
+            disliked.setdefault(_about(word), []).extend((word.feedback_id, *word.also))
     corrected = {_about(word) for word in (*words, *held_out) if word.correction is not None}
     return [
         example
@@ -116,8 +123,9 @@ def _about(word: Word) -> str:
 def _examples(word: Word, disliked_by: tuple[str, ...]) -> list[Example]:
     shared: dict[str, Any] = {
         "messages": tuple(Message(role=m["role"], content=m["content"]) for m in word.messages),
-        "feedback_ids": (word.feedback_id,),
+        "feedback_ids": (word.feedback_id, *word.also),
         "cluster": word.person_id,
+        "weight": word.weight,
     }
     made: list[Example] = []
     best = word.correction
@@ -127,7 +135,7 @@ def _examples(word: Word, disliked_by: tuple[str, ...]) -> list[Example]:
     if best is not None:
         made.append(Example(kind="demonstration", target=best, **shared))
     if word.correction is not None and not nearly_alike(word.correction, word.answer):
-        joined = {**shared, "feedback_ids": (word.feedback_id, *disliked_by)}
+        joined = {**shared, "feedback_ids": (*shared["feedback_ids"], *disliked_by)}
         made.append(
             Example(kind="preference", target=word.correction, rejected=word.answer, **joined)
         )
@@ -141,8 +149,8 @@ def _examples(word: Word, disliked_by: tuple[str, ...]) -> list[Example]:
                 kind="verdict",
                 target=word.answer,
                 liked=word.rating > 0.5,
-                weight=abs(word.rating - 0.5) * 2,
-                **shared,
+                signal=word.accepted_by == SIGNAL,
+                **{**shared, "weight": abs(word.rating - 0.5) * 2 * word.weight},
             )
         )
     return made

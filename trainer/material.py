@@ -18,6 +18,7 @@ from feedback.errors import Invalid
 from feedback.harvest import Word
 from feedback.models import Exchange, Feedback
 from feedback.settings import PROJECT
+from feedback.trust import SIGNAL
 from feedback.words import content_words
 from trainer import examples, registry, replay, suites
 from trainer.examples import Example, Message
@@ -32,6 +33,8 @@ GENERAL_JUDGING_SHARE = 0.5
 """Share of the general material that judges instead of being replayed."""
 SELF_SYNTHESISED = 400
 """At most so many of the model's own answers stand in for general material."""
+REHEARSED_WEIGHT = 0.5
+"""Praise that counts less is not worth repeating."""
 SHARED_MINIMUM = 8
 """With fewer held-out corrections that others share, the gate could not tell a gain from luck."""
 
@@ -113,7 +116,7 @@ def sort(gathered: Gathered, plan: Plan) -> Sorted:
     held_ids = {word.feedback_id for word in held_out}
     learnt = [word for word in sound if word.feedback_id not in held_ids]
     new = examples.build(learnt, held_out=held_out)
-    liked = [_rehearsed(word) for word in learnt if word.rating is not None and word.rating > 0.5]
+    liked = [_rehearsed(word) for word in learnt if _worth_rehearsing(word)]
     everything = (*gathered.past, *gathered.past_for_judging, *liked, *gathered.general)
     retired = replay.retired(everything, reviewed)
     kept = [old for old in everything if old.id not in retired]
@@ -133,7 +136,7 @@ def sort(gathered: Gathered, plan: Plan) -> Sorted:
     for example in new:
         for feedback_id in example.feedback_ids:
             roles[feedback_id] = ", ".join(
-                dict.fromkeys([*filter(None, [roles.get(feedback_id)]), example.kind])
+                dict.fromkeys([*filter(None, [roles.get(feedback_id)]), example.role])
             )
     return Sorted(
         training=tuple(mixed),
@@ -151,6 +154,12 @@ def sort(gathered: Gathered, plan: Plan) -> Sorted:
         silent=tuple(word.feedback_id for word in learnt if word.feedback_id not in roles),
         personal=gathered.personal,
     )
+
+
+def _worth_rehearsing(word: Word) -> bool:
+    """Whether somebody liked the answer whose word counts; clicks alone are no reason to repeat it."""
+    liked = word.rating is not None and word.rating > 0.5
+    return liked and word.accepted_by != SIGNAL and word.weight >= REHEARSED_WEIGHT
 
 
 def _rehearsed(word: Word) -> Old:

@@ -34,7 +34,8 @@ def counts(gathered: Gathered, sorted_: Sorted) -> dict[str, Any]:
             {"item": item_id, "feedback": feedback_id} for item_id, feedback_id in sorted_.conflicts
         ],
         "retired": len(sorted_.retired),
-        "examples": dict(Counter(f"{row.source} {row.kind}" for row in sorted_.training)),
+        "examples": dict(Counter(f"{row.source} {row.role}" for row in sorted_.training)),
+        "noise": harvest.noise(gathered.words),
     }
 
 

@@ -227,9 +227,11 @@ class _Job:
 
 def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     running.stage("claim", "Gathering accepted feedback")
+    with store.session() as session:
+        weights = harvest.weigh(session, settings)
     with store.session(write=True) as session:
         running.guard(session)
-        harvest.claim(session, settings, running.round_id)
+        harvest.claim(session, settings, running.round_id, weights)
         session.commit()
     with store.session() as session:
         row = get(session, running.round_id)
@@ -257,6 +259,7 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
             "parent": row.incumbent_id,
             "plan": row.plan,
             "feedback": outcome.planned(sorted_),
+            "noise": counts["noise"],
         },
     )
     _note(store, running, snapshot_sha256=frozen.sha256, counts=counts)

@@ -48,9 +48,9 @@ def freeze(
     manifest = {
         **(about or {}),
         "sha256": sha256,
-        "counts": dict(Counter(f"{row.source} {row.kind}" for row in examples)),
+        "counts": dict(Counter(f"{row.source} {row.role}" for row in examples)),
         "rows": [
-            {"sha256": _sha256(line), "feedback": row.feedback_ids}
+            {"sha256": _sha256(line), "feedback": row.feedback_ids, "role": row.role}
             for line, row in zip(lines, examples, strict=True)
         ],
     }

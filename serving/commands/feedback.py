@@ -4,13 +4,15 @@ from typing import Annotated
 
 import typer
 
-from serving.commands import output, transfer
+from serving.commands import feedback_reports, output, transfer
 
 app = typer.Typer(
     help="Look at what people said, take it elsewhere, or in from elsewhere.", no_args_is_help=True
 )
 app.command("import")(transfer.take)
 app.command()(transfer.export)
+app.command()(feedback_reports.signals)
+app.command()(feedback_reports.trust)
 
 
 @app.command()
@@ -71,6 +73,7 @@ def receipt(
             ("  round", found.round_id),
             ("  adapter", found.adapter_id),
             ("  judged among" if found.status == "held_out" else "  as", found.role),
+            ("  counted", None if found.weight is None else f"{found.weight:.2f} of a full vote"),
             ("  last change", output.moment(found.updated_at)),
         ]
     )

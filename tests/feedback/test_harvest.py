@@ -72,6 +72,7 @@ def test_a_word_carries_everything_needed_to_learn_from_it(store: Store) -> None
             correction=None,
             accepted_by="policy",
             worse=(),
+            weight=store.settings.young_account_weight,
         )
     ]
 
@@ -272,7 +273,7 @@ def test_a_round_may_hold_more_than_a_database_binds_in_one_statement(store: Sto
         lambda _c, _u, _s, parameters, _x, _m: sent.append(len(parameters)),
     )
     assert len(words(store)) == 3
-    assert max(sent) <= 4
+    assert max(sent) <= 6
 
 
 @pytest.mark.parametrize("rating", ["up", "down"])

@@ -178,7 +178,7 @@ def test_of_two_votes_in_one_delivery_the_one_that_was_not_cast_again_counts(
 ) -> None:
     about = builders.recorded(store)
     both = vote(store, about, 1, rating="down", correction="It costs 59.")
-    later = vote(store, about, 2, rating="up")
+    later = vote(store, about, 2, rating=2, scale=5)
     with store.session(write=True) as session:
         review.decide(session, store.settings, feedback_id=both, decision="accept", reviewer="rita")
         session.commit()
@@ -186,4 +186,4 @@ def test_of_two_votes_in_one_delivery_the_one_that_was_not_cast_again_counts(
     with store.session() as session:
         words = {word.feedback_id: word for word in harvest.words(session, "rnd_1")}
     assert (words[both].rating, words[both].correction) == (None, "It costs 59.")
-    assert words[later].rating == 1.0
+    assert words[later].rating == 0.25

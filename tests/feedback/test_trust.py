@@ -1,5 +1,6 @@
 """Whose word counts: triage, agreement, and one account's share."""
 
+import time
 from typing import Any
 
 import pytest
@@ -21,9 +22,12 @@ def settle(store: Store) -> int:
 
 
 def aged(store: Store, who: str, correction: str = RIGHT, **exchange: object) -> str:
-    """A correction by an account that is older than the quorum asks for."""
+    """A correction by an account that chats here for longer than the quorum asks for."""
+    # Accounts that appeared an hour apart: they were not made up together.
+    age = 2 * builders.DAY_SECONDS + 3600 * (ord(who[0]) - ord("a"))
+    builders.recorded(store, who=who, created_at=time.time() - age)
     completion_id = builders.recorded(store, who=who, **exchange)
-    builders.known_since(store, who, seconds=2 * builders.DAY_SECONDS)
+    builders.known_since(store, who, seconds=age)
     return builders.say(store, who, completion_id=completion_id, correction=correction)
 
 
@@ -99,7 +103,8 @@ def test_who_says_something_else_by_now_no_longer_agrees(store: Store) -> None:
     for who in ("ana", "ben"):
         aged(store, who)
     completion_id = builders.recorded(store, who="cleo")
-    builders.known_since(store, "cleo", seconds=2 * builders.DAY_SECONDS)
+    builders.recorded(store, who="cleo", created_at=time.time() - 3 * builders.DAY_SECONDS)
+    builders.known_since(store, "cleo", seconds=3 * builders.DAY_SECONDS)
     for correction in (RIGHT, "The lamp costs 60 dollars."):
         builders.say(store, "cleo", completion_id=completion_id, correction=correction)
     assert settle(store) == 0

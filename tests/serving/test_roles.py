@@ -28,6 +28,8 @@ NEEDED: dict[str, Needed] = {
     "POST /v1/feedback/signals": "client",
     "GET /v1/feedback/{feedback_id}": "client",
     "DELETE /v1/feedback/{feedback_id}": "client",
+    "GET /v1/feedback/signals": "reviewer",
+    "GET /v1/feedback/trust": "reviewer",
     "GET /v1/reviews/queue": "reviewer",
     "POST /v1/reviews": "reviewer",
     "GET /v1/rounds": "reviewer",

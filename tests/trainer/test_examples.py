@@ -85,3 +85,20 @@ def test_praise_for_an_answer_that_was_corrected_is_contradicted() -> None:
         word(),
     ):
         assert contradicted(other, [correction]) is None
+
+
+def test_a_word_that_counts_less_makes_examples_that_count_less() -> None:
+    assert [each.weight for each in build([word(rating=1.0, weight=0.4)])] == [0.4]
+    made = build([word(correction=RIGHT, answer=VAGUE, weight=0.5)])
+    assert [(each.kind, each.weight) for each in made] == [
+        ("demonstration", 0.5),
+        ("preference", 0.5),
+    ]
+
+
+def test_signals_become_a_weak_verdict_that_names_all_of_them() -> None:
+    clicks = word("fbk_1", rating=0.9, accepted_by="signal", weight=0.3, also=("fbk_2",))
+    (made,) = build([clicks])
+    assert (made.kind, made.role, made.liked) == ("verdict", "signal", True)
+    assert made.weight == pytest.approx(0.24)
+    assert made.feedback_ids == ("fbk_1", "fbk_2")

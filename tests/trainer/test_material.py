@@ -236,3 +236,11 @@ def test_without_other_material_the_models_own_answers_are_rehearsed(store: Stor
     found = gather(store, None)
     assert [(each.id, each.target) for each in found.general] == [(kept, "Kept.")]
     assert found.past == () and found.words == () and found.protected == ()
+
+
+def test_what_only_clicks_or_doubtful_people_liked_is_not_rehearsed() -> None:
+    clicked = word("fbk_c", rating=0.9, accepted_by="signal", weight=0.3, also=("fbk_d",))
+    doubtful = word("fbk_x", question="Why?", rating=1.0, weight=0.4)
+    found = sort(*crowd(3), clicked, doubtful, word("fbk_l", question="Who?", rating=1.0))
+    rehearsed = {each.feedback_ids for each in found.training if each.source == "past"}
+    assert rehearsed <= {("fbk_l",)}

@@ -1,0 +1,167 @@
+"""Which receipts a round may claim, and the marks that a claim leaves on them. Knows no reason.
+
+Everything is read as columns and written at once: a round may claim ten thousand receipts.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, exists, func, update
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col
+
+from feedback.columns import columns
+from feedback.ids import portions
+from feedback.models import Exchange, Feedback, Receipt, Review
+from feedback.settings import PROJECT
+from feedback.statements import explicit
+
+
+class Marks:
+    """What a claim writes on receipts, gathered and written at once."""
+
+    def __init__(self, round_id: str) -> None:
+        self._round_id = round_id
+        self._taken: list[dict[str, Any]] = []
+        self._others: list[dict[str, Any]] = []
+
+    def take(
+        self,
+        feedback_id: str,
+        weight: float,
+        probability: float | None,
+        *,
+        accepted_by: str | None = None,
+    ) -> None:
+        """The round learns from this."""
+        self._taken.append(
+            {"id": feedback_id, "weight": weight, "probability": probability, "by": accepted_by}
+        )
+
+    def refuse(self, feedback_id: str, reason: str, *, role: str | None = None) -> None:
+        """No round learns from this."""
+        self._others.append(
+            {"id": feedback_id, "status": "refused", "reason": reason, "role": role}
+        )
+
+    def leave(self, feedback_id: str, reason: str) -> None:
+        """Another round may."""
+        self._others.append(
+            {"id": feedback_id, "status": "waiting", "reason": reason, "role": None}
+        )
+
+    def write(self, session: Session) -> int:
+        """Write everything; returns how much the round holds."""
+        mark = update(Receipt).where(col(Receipt.feedback_id) == bindparam("id"))
+        connection, now = session.connection(), time.time()
+        if self._taken:
+            taken = mark.values(
+                round_id=self._round_id,
+                weight=bindparam("weight"),
+                probability=bindparam("probability"),
+                accepted_by=func.coalesce(bindparam("by"), Receipt.accepted_by),
+                updated_at=now,
+            )
+            connection.execute(taken, self._taken)
+        if self._others:
+            others = mark.values(
+                status=bindparam("status"),
+                reason=bindparam("reason"),
+                role=bindparam("role"),
+                updated_at=now,
+            )
+            connection.execute(others, self._others)
+        session.expire_all()  # what is loaded already is not what is written now
+        return len(self._taken)
+
+
+def same_feedback() -> ColumnElement[bool]:
+    """Join a receipt with its feedback."""
+    return col(Receipt.feedback_id) == col(Feedback.id)
+
+
+def held_by(round_id: str) -> tuple[ColumnElement[bool], ...]:
+    """The receipts that a round holds."""
+    return col(Receipt.round_id) == round_id, col(Receipt.status) == "waiting"
+
+
+def waiting() -> tuple[ColumnElement[bool], ...]:
+    """The receipts that no round holds yet."""
+    return (
+        col(Receipt.project_id) == PROJECT,
+        col(Receipt.status) == "waiting",
+        col(Receipt.round_id).is_(None),
+    )
+
+
+def claimable() -> tuple[ColumnElement[bool], ...]:
+    """The votes from which a round could learn; joined with their feedback."""
+    edited = exists().where(
+        col(Review.feedback_id) == col(Feedback.id), col(Review.decision) == "edit"
+    )
+    # What teaches nothing must not make a round due again and again.
+    teaches = explicit() | (col(Receipt.accepted_by).is_not(None) & edited)
+    # A chat client's own prompt, for a title or for tags, is no conversation with anybody.
+    asked_by_nobody = exists().where(
+        col(Exchange.id) == col(Feedback.exchange_id), col(Exchange.origin) == "task"
+    )
+    return (*waiting(), col(Feedback.exchange_id).is_not(None), ~asked_by_nobody, teaches)
+
+
+def free(session: Session, feedback_ids: Sequence[str]) -> set[str]:
+    """Return which of these still wait, locked until the commit."""
+    found: set[str] = set()
+    for some in portions(feedback_ids):
+        query = (
+            columns(Receipt.feedback_id)
+            .where(col(Receipt.feedback_id).in_(some), *waiting())
+            .with_for_update()
+        )
+        found.update(session.connection().execute(query).scalars())
+    return found
+
+
+def rivals(session: Session, *which: ColumnElement[bool]) -> list[Any]:
+    """Return every event on an answer of which somebody spoke more than once, one of these among them.
+
+    What is a signal alone replaces no vote, and most of what is said twice of an answer is one.
+    """
+    other = aliased(Feedback)
+    again = exists().where(
+        col(other.exchange_id) == col(Feedback.exchange_id),
+        col(other.choice) == col(Feedback.choice),
+        col(other.person_id) == col(Feedback.person_id),
+        col(other.id) != col(Feedback.id),
+        col(other.signal).is_(None) | col(Feedback.signal).is_not(None),
+    )
+    twice = (
+        columns(Feedback.exchange_id)
+        .select_from(Receipt)
+        .join(Feedback, same_feedback())
+        .where(*which, again)
+        .distinct()
+    )
+    rivals: list[Any] = []
+    for some in portions(session.connection().execute(twice).scalars()):
+        query = (
+            columns(
+                Feedback.id,
+                Feedback.event_id,
+                Feedback.exchange_id,
+                Feedback.conversation_id,
+                Feedback.choice,
+                Feedback.person_id,
+                Feedback.signal,
+                Feedback.body,
+                Feedback.told_at,
+            )
+            .select_from(Feedback)
+            .join(Receipt, same_feedback())
+            .where(
+                col(Feedback.exchange_id).in_(some),
+                col(Receipt.status).not_in(["withdrawn", "forgotten"]),
+            )
+        )
+        rivals += session.connection().execute(query)
+    return rivals

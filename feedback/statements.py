@@ -1,0 +1,158 @@
+"""What people said of answers, read for comparison: who, of which answer, and how. Knows no weight.
+
+Two people speak of the same thing where the same (normalised) question got the same answer, whoever
+asked it and whichever adapter answered.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import ColumnElement
+from sqlmodel import Session, col
+
+from feedback.columns import columns, here
+from feedback.models import Exchange, Feedback, Person, Receipt, Review
+
+Kind = Literal["rating", "correction", "preference"]
+
+MIDDLING = 0.5
+IMPORTED = "import"
+MOST_STATEMENTS = 20_000
+"""So many of the newest are read: what bounds the memory and the time of a harvest."""
+MOST_REVIEWS = 20_000
+_WORD = re.compile(r"[^\W_]+")
+MOST_CHARACTERS = 1_000
+"""Of a text, when near duplicates are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One explicit vote, as it is compared with others.
+
+    Attributes:
+        feedback_id: the delivery.
+        person_id: who said so.
+        key_id: the API key it came with.
+        kind: what was said; a rating beside a correction is a correction.
+        liked: whether the answer was found good; None for a preference.
+        answer: names the answer and what it was given to, equal for everybody who got it.
+        said: question and statement as text, for finding near duplicates.
+        first_seen_at: since when the account is known, Unix seconds.
+        received_at: when Heed was told, Unix seconds.
+        imported: taken over from elsewhere by the operator, so that times say nothing.
+        decided: True where a reviewer stood by it, False where one refused it, else None.
+    """
+
+    feedback_id: str
+    person_id: str
+    key_id: str | None
+    kind: Kind
+    liked: bool | None
+    answer: tuple[str, ...]
+    said: str
+    first_seen_at: float
+    received_at: float
+    imported: bool = False
+    decided: bool | None = None
+
+
+def explicit() -> ColumnElement[bool]:
+    """The condition for a vote that says something of an answer by itself."""
+    return (
+        (col(Feedback.rating) != MIDDLING)
+        | col(Feedback.correction).is_not(None)
+        | col(Feedback.preferred_over).is_not(None)
+    )
+
+
+def recent(session: Session) -> list[Statement]:
+    """Return the newest explicit votes that are in force, in the order in which they were said."""
+    newest = (
+        columns(
+            Feedback.id,
+            Feedback.person_id,
+            Feedback.key_id,
+            Feedback.event_id,
+            Feedback.exchange_id,
+            Feedback.choice,
+            Feedback.rating,
+            Feedback.correction,
+            Feedback.told_at,
+            Feedback.received_at,
+            Person.first_seen_at,
+            Exchange.origin,
+            Exchange.messages,
+            Exchange.choices,
+        )
+        .join(Receipt, col(Receipt.feedback_id) == Feedback.id)
+        .join(Exchange, col(Exchange.id) == Feedback.exchange_id)
+        .join(
+            Person,
+            (col(Person.id) == Feedback.person_id)
+            & (col(Person.project_id) == Feedback.project_id),
+        )
+        .where(
+            here(Feedback.project_id),
+            explicit(),
+            col(Receipt.status).not_in(["withdrawn", "forgotten"]),
+        )
+        .order_by(col(Feedback.id).desc())
+        .limit(MOST_STATEMENTS)
+    )
+    decisions = _decisions(session)
+    # In the order in which it was said, not delivered; of what was said again the last counts.
+    rows = sorted(session.connection().execute(newest), key=lambda row: (row.told_at, row.event_id))
+    found: dict[tuple[object, ...], Statement] = {}
+    for row in rows:
+        liked, kind = _opinion(row.rating, row.correction)
+        asked = _asked(row.messages)
+        answer = " ".join(str(row.choices[row.choice]["text"]).casefold().split())
+        said = row.correction if row.correction is not None else answer
+        found[row.exchange_id, row.choice, row.person_id, kind] = Statement(
+            feedback_id=row.id,
+            person_id=row.person_id,
+            key_id=row.key_id,
+            kind=kind,
+            liked=liked,
+            answer=(answer, *asked),
+            said=f"{' '.join(asked)[:MOST_CHARACTERS]} {said[:MOST_CHARACTERS]}",
+            first_seen_at=row.first_seen_at,
+            received_at=row.received_at,
+            imported=row.origin == IMPORTED,
+            decided=decisions.get(row.id),
+        )
+    return list(found.values())
+
+
+def _opinion(rating: float | None, correction: str | None) -> tuple[bool | None, Kind]:
+    if correction is not None:
+        return False, "correction"
+    if rating is not None and rating != MIDDLING:
+        return rating > MIDDLING, "rating"
+    return None, "preference"
+
+
+def _asked(messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    texts = [str(message["content"]) for message in messages if message["role"] == "user"]
+    # Only letters and digits count: "What does it cost?" is "what does it cost".
+    return tuple(" ".join(_WORD.findall(text.casefold())) for text in texts)
+
+
+def _decisions(session: Session) -> dict[str, bool]:
+    """What reviewers last decided: whether the statement holds."""
+    newest = (
+        columns(Review.feedback_id, Review.decision)
+        .where(here(Review.project_id))
+        .order_by(col(Review.id).desc())
+        .limit(MOST_REVIEWS)
+    )
+    last: dict[str, str] = {}
+    for feedback_id, decision in session.connection().execute(newest):
+        last.setdefault(feedback_id, decision)
+    return {
+        feedback_id: decision != "refuse"
+        for feedback_id, decision in last.items()
+        if decision != "reopen"
+    }
