@@ -144,7 +144,7 @@ def scans(store: Store, ask: Callable[[Session], None], *, write: bool) -> list[
         asking.execute(words + statement, values)
         steps = [str(row[-1]) for row in asking.fetchall()]
         if " LIMIT " in statement.replace("\n", " "):
-            steps = [step for step in steps if " USING INDEX " not in step]
+            steps = [step for step in steps if " INDEX " not in step]
         plans.extend(steps)
         asking.close()
 

@@ -111,6 +111,7 @@ def test_the_documentation_shows_every_route_and_loads_nothing(server: Server) -
     for route in NEEDED:
         verb, path = route.split()
         if path.startswith("/v1"):
+            path = path.replace(":path}", "}")  # how it is matched is not how it is written
             assert f"<b>{verb}</b> {path}" in page.text
     for field in ("correction", "preferred_over", "max_completion_tokens", "canary_share"):
         assert f"<code>{field}</code>" in page.text

@@ -24,7 +24,7 @@ GRANT = Grant(
     people_key_id="key_of_people",
     key_id="key_1",
     kinds=("rating", "signal"),
-    expires_at=int(time.time()) + 60,
+    expires_at=int(time.time()) + 86_400,  # a run of all tests may take a while
 )
 
 
