@@ -10,12 +10,12 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from serving.demo.people import Tally
 from serving.demo.server import Server
 from trainer.starter.world import World
 
 if TYPE_CHECKING:
-    from serving.demo.play import Scores
+    from serving.demo.people import Tally
+    from serving.demo.told import Scores
 
 NAMED = 5
 ASK = '{"model": "heed", "messages": [{"role": "user", "content": "what does the aurora lamp cost?"}]}'
@@ -43,7 +43,7 @@ def changes(console: Console, number: int, world: World, change: dict[str, str])
     console.print(f"The shop changes {len(change)} facts: {'; '.join(some)} …")
 
 
-def people(console: Console, tally: Tally, decided: dict[str, int]) -> None:
+def people(console: Console, tally: "Tally", decided: dict[str, int]) -> None:
     """Say what people did, and what the reviewer made of it."""
     console.print(
         f"{tally.asked} questions → {tally.corrections} corrections, {tally.thumbs_down} thumbs "
