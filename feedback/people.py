@@ -13,6 +13,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from feedback.durable import staged_secret, sync
 from feedback.errors import Invalid
 
 KEY_FILE = "people.key"
@@ -65,7 +66,7 @@ def people_key(data_dir: Path) -> PeopleKey:
         fresh = _fresh(data_dir, [])
         try:
             os.link(fresh, path)  # atomic, and never overwrites a key that another process made
-            _sync(data_dir)  # a power cut must not leave people's hashes without their key
+            sync(data_dir)  # a power cut must not leave people's hashes without their key
         except FileExistsError:
             pass
         finally:
@@ -87,18 +88,13 @@ def rotate(data_dir: Path) -> PeopleKey:
     path = data_dir / KEY_FILE
     fresh = _fresh(data_dir, path.read_text().split())
     os.replace(fresh, path)
-    _sync(data_dir)
+    sync(data_dir)
     return _read(path)
 
 
 def _fresh(data_dir: Path, older: list[str]) -> Path:
-    fresh = data_dir / f".{KEY_FILE}.{secrets.token_hex(8)}"
-    fresh.touch(mode=0o600)
-    with fresh.open("w") as file:
-        file.write("\n".join([secrets.token_hex(SECRET_BYTES), *older]))
-        file.flush()
-        os.fsync(file.fileno())
-    return fresh
+    lines = [secrets.token_hex(SECRET_BYTES), *older]
+    return staged_secret(data_dir / KEY_FILE, "\n".join(lines))
 
 
 def _read(path: Path) -> PeopleKey:
@@ -110,12 +106,3 @@ def _read(path: Path) -> PeopleKey:
         )
     current, *older = (PeopleKey(bytes.fromhex(line)) for line in lines)
     return PeopleKey(current.secret, tuple(older))
-
-
-def _sync(folder: Path) -> None:
-    """Have the disk keep the names in a folder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 
 import jwt
 
+from feedback.durable import staged_secret
 from feedback.errors import Busy, Forbidden, Invalid, Unauthorized
 from feedback.settings import PROJECT
 from feedback.submission import TEACHING, Submission
@@ -219,7 +220,7 @@ def rotate(file: Path) -> str:
     if not before:
         raise Invalid(f"{file} holds no secret; remove it, and Heed makes another at its start.")
     fresh = secrets.token_hex(SECRET_BYTES)
-    os.replace(_written(file, [fresh, before[0]]), file)
+    os.replace(staged_secret(file, f"{fresh}\n{before[0]}\n"), file)
     return _key_id(fresh)
 
 
@@ -227,7 +228,7 @@ def _kept(file: Path) -> str:
     """Read the secrets of a file, or make one where there is no file."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = _written(file, [secrets.token_hex(SECRET_BYTES)])
+        fresh = staged_secret(file, secrets.token_hex(SECRET_BYTES) + "\n")
         try:
             os.link(fresh, file)  # atomic, and never overwrites what another process made
         except FileExistsError:
@@ -235,16 +236,6 @@ def _kept(file: Path) -> str:
         finally:
             fresh.unlink()
     return file.read_text()
-
-
-def _written(file: Path, lines: list[str]) -> Path:
-    fresh = file.parent / f".{file.name}.{secrets.token_hex(8)}"
-    fresh.touch(mode=0o600)
-    with fresh.open("w") as opened:
-        opened.write("\n".join(lines) + "\n")
-        opened.flush()
-        os.fsync(opened.fileno())
-    return fresh
 
 
 def _key_id(secret: str) -> str:

@@ -5,11 +5,11 @@ of what the model is used for.
 """
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
 from feedback.errors import Invalid
+from trainer import hardware
 
 STARTER = "starter"
 """The name of the tiny model that comes with Heed."""
@@ -78,11 +78,7 @@ def base_hash(folder: Path) -> str:
 
 def threads(requested: int | None) -> int:
     """CPU threads to compute with: as many as requested, else the cores this process may use."""
-    if requested is not None:
-        return max(1, requested)
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+    return hardware.cores() if requested is None else max(1, requested)
 
 
 def _starter() -> Path:

@@ -39,12 +39,12 @@ def spread(wanted: int | None, *, base_folder: Path) -> tuple[int, int]:
     weights_bytes = sum(path.stat().st_size for path in base_folder.glob("*.safetensors"))
     if weights_bytes >= _SMALL_BYTES:
         return wanted or free_cores(), 1
-    return 1, wanted or min(_cores(), _MOST_LANES)
+    return 1, wanted or min(cores(), _MOST_LANES)
 
 
 def free_cores(proc_stat: Path = Path("/proc/stat")) -> int:
     """Cores that this process may use and that nobody used in the last tenth of a second."""
-    allowed = _cores()
+    allowed = cores()
     if allowed == 1 or not proc_stat.exists():
         return allowed
     before = _jiffies(proc_stat)
@@ -64,7 +64,7 @@ def has_native_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return "avx512_bf16" in text or "amx_bf16" in text
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

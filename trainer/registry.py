@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
+from feedback.durable import sync
 from feedback.errors import Conflict, Invalid, NotFound
 from feedback.ids import new_id
 from feedback.settings import PROJECT
@@ -67,13 +68,13 @@ def publish(
     final = folder(data_dir, digest)
     final.parent.mkdir(parents=True, exist_ok=True)
     for name in (*FILES, MANIFEST):
-        _sync(staging / name)
-    _sync(staging)
+        sync(staging / name)
+    sync(staging)
     if final.exists():
         shutil.rmtree(staging)
     else:
         os.replace(staging, final)
-    _sync(final.parent)
+    sync(final.parent)
     return Adapter(
         id=adapter_id,
         parent_id=parent_id,
@@ -255,11 +256,3 @@ def _extra(place: Path) -> list[str]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

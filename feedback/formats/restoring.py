@@ -5,6 +5,7 @@ Knows no other format. A row that is on record is left alone, whatever became of
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import GenericAlias
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -50,7 +51,7 @@ _LINES: dict[str, type[BaseModel]] = {
     "feedback": _line(
         Feedback,
         receipt=(_ReceiptLine, ...),
-        reviews=(list[_ReviewLine], ...),  # type: ignore[valid-type]
+        reviews=(GenericAlias(list, (_ReviewLine,)), ...),
     ),
 }
 

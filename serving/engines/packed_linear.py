@@ -36,7 +36,7 @@ def pack(model: nn.Module) -> int:
         if type(module) is nn.Linear and _can_be(module):
             try:
                 packed += _pack(module)
-            except (RuntimeError, NotImplementedError, AttributeError) as error:
+            except (RuntimeError, AttributeError) as error:
                 _log.info("plain matrix products, for others fail: %s", str(error).split("\n")[0])
                 return packed
     return packed

@@ -17,7 +17,7 @@ def test_a_small_model_works_side_by_side_and_a_large_one_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hardware, "free_cores", lambda: 3)
-    monkeypatch.setattr(hardware, "_cores", lambda: 16)
+    monkeypatch.setattr(hardware, "cores", lambda: 16)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"")
     assert hardware.spread(None, base_folder=tmp_path) == (1, 4)

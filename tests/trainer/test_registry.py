@@ -10,6 +10,7 @@ from threading import Barrier
 import pytest
 from sqlmodel import select
 
+from feedback import durable
 from feedback.errors import Conflict, Invalid, NotFound
 from feedback.store import Store
 from tests import builders
@@ -125,7 +126,7 @@ def test_the_files_are_synced_before_the_rename_and_the_folder_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    sync, replace = registry._sync, os.replace
+    sync, replace = durable.sync, os.replace
 
     def syncing(path: Path) -> None:
         steps.append(path.name)
@@ -135,7 +136,7 @@ def test_the_files_are_synced_before_the_rename_and_the_folder_after_it(
         steps.append("rename")
         replace(source, target)
 
-    monkeypatch.setattr(registry, "_sync", syncing)
+    monkeypatch.setattr(registry, "sync", syncing)
     monkeypatch.setattr(os, "replace", replacing)
     publish(tmp_path, builders.staged(tmp_path / "staging"))
     assert steps == [

@@ -37,10 +37,7 @@ class FakeHeed:
 
     def fail(self, *statuses: int, **headers: str) -> None:
         """Answer the next requests so."""
-        said = error("Not now.", None)
-        for status in statuses:
-            made = partial(httpx.Response, status, json=said, headers=headers)
-            self.failures.append(lambda _, made=made: made())  # type: ignore[misc]
+        self.failures.extend(partial(_not_now, status, headers) for status in statuses)
 
     @property
     def batches(self) -> list[int]:
@@ -113,6 +110,10 @@ class FakeHeed:
         feedback_id = f"fbk_{len(self.events)}"
         self.events[event_id] = (body, feedback_id)
         return 201, receipt(feedback_id, body)
+
+
+def _not_now(status: int, headers: dict[str, str], _request: httpx.Request) -> httpx.Response:
+    return httpx.Response(status, json=error("Not now.", None), headers=headers)
 
 
 def error(message: str, param: str | None) -> dict[str, Any]:

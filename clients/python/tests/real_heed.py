@@ -67,8 +67,9 @@ def stock(url: str) -> OpenAI:
 def asked(url: str) -> str:
     """Chat once; returns the completion's id."""
     with stock(url) as client:
-        message = {"role": "user", "content": "what does the lamp cost?"}
-        answer = client.chat.completions.create(model="heed", messages=[message])  # type: ignore[list-item]
+        answer = client.chat.completions.create(
+            model="heed", messages=[{"role": "user", "content": "what does the lamp cost?"}]
+        )
     return answer.id
 
 

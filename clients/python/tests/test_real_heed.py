@@ -34,8 +34,9 @@ def url(folder: Path) -> Iterator[str]:
 
 def test_both_clients_side_by_side(make: Make, url: str) -> None:
     with stock(url) as openai:
-        message = {"role": "user", "content": "what does the lamp cost?"}
-        completion = openai.chat.completions.create(model="heed", messages=[message])  # type: ignore[list-item]
+        completion = openai.chat.completions.create(
+            model="heed", messages=[{"role": "user", "content": "what does the lamp cost?"}]
+        )
         beside = Heed.beside(openai)
         assert beside.base_url == url
         beside.close()
