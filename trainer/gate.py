@@ -59,6 +59,8 @@ class GateReport(BaseModel):
         caught: items that the candidate lost, the most telling first: protected before past
             before new, suites that failed before others.
         summary: the verdict and its reasons in a few sentences.
+        measures: what both models reached, for people to read (`trainer.measures`); it decided
+            nothing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,6 +70,7 @@ class GateReport(BaseModel):
     rules: tuple[Rule, ...]
     caught: tuple[Caught, ...]
     summary: str
+    measures: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored on the round."""

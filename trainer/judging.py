@@ -4,10 +4,11 @@ Only protected items, past material and held-out feedback are looked at; nothing
 is true, only what people and the shop have said.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from feedback.harvest import Word
+from trainer import measures
 from trainer.answered import Answered
 from trainer.evaluate import Scored, Scores, score
 from trainer.evidence import Evidence, Kind, Paired, pair
@@ -25,7 +26,7 @@ DRIFT_PROMPTS = 96
 """Drift is measured on this many prompts: its mean moves little beyond them, its cost does."""
 
 
-class Answers(Protocol):
+class Answers(measures.Likelihoods, Protocol):
     """What judging needs of a model that holds both adapters; `trainer.policy.Policy` has it."""
 
     def answers(
@@ -59,6 +60,7 @@ def judge(
     protected: Sequence[Item],
     sorted_: Sorted,
     report: Callable[[int, int], None],
+    tags: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> GateReport:
     """Ask both models everything, once each, and let the gate judge.
 
@@ -70,6 +72,7 @@ def judge(
         protected: the items that no round may break.
         sorted_: what the round kept for judging.
         report: told how many answers are done, of how many.
+        tags: what clients said of the exchanges that items came from, by item id.
     """
     past = [_past_item(old) for old in sorted_.judging]
     new = [_new_item(word) for word in sorted_.held_out]
@@ -135,7 +138,15 @@ def judge(
             (len(each.expected), len(each.candidate_answer)) for each in pairs if each.kind == "new"
         ),
     )
-    return verdict(evidence, plan)
+    told = {
+        "suites": measures.suites(pairs),
+        "held_out": measures.held_out(
+            policy, sorted_.held_out, incumbent=incumbent, candidate="candidate"
+        ),
+        "kl_nats": sum(kl) / len(kl) if kl else None,
+        "slices": measures.by_slice(pairs, tags or {}, seed=plan.seed),
+    }
+    return verdict(evidence, plan).model_copy(update={"measures": told})
 
 
 def _past_item(old: Old) -> Item:

@@ -23,6 +23,7 @@ from trainer import adapter_folder, base_model, folded_lora
 from trainer.batches import Batch, answer_logits, branch_log_probs, collate
 from trainer.examples import Message
 from trainer.lanes import Lanes
+from trainer.metrics import Likelihood
 from trainer.packing import by_length
 from trainer.rows import Row
 
@@ -147,10 +148,10 @@ class Policy:
         decode = self._base.tokenizer.decode
         return [decode(ids, skip_special_tokens=True).strip() for ids in said]
 
-    def log_likelihood(
+    def likelihoods(
         self, rows: Sequence[tuple[Sequence[Message], str]], *, adapter: str | None
-    ) -> list[float]:
-        """Mean log-likelihood of each answer's tokens, in nats, its end token included.
+    ) -> list[Likelihood]:
+        """How likely each answer is after its conversation, its end token included.
 
         Raises:
             NotFound: no adapter of this name is attached.
@@ -162,6 +163,17 @@ class Policy:
 
         with self._using(adapter) as model, torch.inference_mode():
             return self._scored(rows, score)
+
+    def log_likelihood(
+        self, rows: Sequence[tuple[Sequence[Message], str]], *, adapter: str | None
+    ) -> list[float]:
+        """Mean log-likelihood of each answer's tokens, in nats, its end token included.
+
+        Raises:
+            NotFound: no adapter of this name is attached.
+            Invalid: a row is longer than the context.
+        """
+        return [each.nats / each.tokens for each in self.likelihoods(rows, adapter=adapter)]
 
     def drift(
         self,
@@ -196,25 +208,26 @@ class Policy:
             return each.new_zeros(batch.branches).index_add(0, batch.owner, each)
 
         with torch.inference_mode():
-            return self._scored(list(zip(conversations, answers, strict=True)), score)
+            rows = list(zip(conversations, answers, strict=True))
+            return [each.nats / each.tokens for each in self._scored(rows, score)]
 
     def _scored(
         self,
         rows: Sequence[tuple[Sequence[Message], str]],
         score: Callable[[Batch], Tensor],
-    ) -> list[float]:
-        """Each row's score divided by the tokens of its answer, in the order of the rows."""
+    ) -> list[Likelihood]:
+        """Each row's score, in nats, with the tokens of its answer, in the order of the rows."""
         numbered: list[tuple[int, Row]] = []
         for number, (prompt, answer) in enumerate(self._base.encoder.pairs(rows)):
             if len(prompt) + len(answer) > self._base.context_tokens:
                 raise Invalid(f"Row {number} is longer than the model's context; see fits().")
             numbered.append((number, Row("demonstration", prompt, [answer])))
         place = {id(row): number for number, row in numbered}
-        scores = [0.0] * len(numbered)
+        scores = [Likelihood(0.0, 0)] * len(numbered)
         for group in by_length([row for _, row in numbered], budget_tokens=self._score_tokens):
             batch = collate(group, pad=self._base.pad).to(self._base.model.device)
             for row, value in zip(group, score(batch).tolist(), strict=True):
-                scores[place[id(row)]] = value / len(row.branches[0])
+                scores[place[id(row)]] = Likelihood(value, len(row.branches[0]))
         return scores
 
     def _guessed(

@@ -18,7 +18,7 @@ from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from feedback import harvest, receipts, trust
+from feedback import about, harvest, receipts, trust
 from feedback.errors import Conflict, HeedError, Invalid, NotFound
 from feedback.ids import new_id
 from feedback.models import Exchange
@@ -238,6 +238,7 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         plan = Plan.model_validate(row.plan)
         incumbent = registry.get(session, row.incumbent_id) if row.incumbent_id else None
         gathered = material.gather(session, row, plan, settings.data_dir)
+        tags = about.tags(session, [word.feedback_id for word in gathered.words])
     gathered = personal.redacted_material(gathered, settings)
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
     base_folder = resolve(plan.base_model)
@@ -268,7 +269,7 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     candidate = _train(job, frozen)
 
     running.stage("evaluate", "Comparing the candidate with the incumbent")
-    report = _judge(job, candidate, gathered, sorted_)
+    report = _judge(job, candidate, gathered, sorted_, tags)
 
     running.stage("apply", f"The gate says: {report.outcome}")
     with store.session(write=True) as session:
@@ -316,7 +317,11 @@ def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
 
 
 def _judge(
-    job: _Job, candidate: Adapter, gathered: material.Gathered, sorted_: material.Sorted
+    job: _Job,
+    candidate: Adapter,
+    gathered: material.Gathered,
+    sorted_: material.Sorted,
+    tags: dict[str, dict[str, Any]],
 ) -> GateReport:
     from trainer.policy import Policy
 
@@ -335,6 +340,7 @@ def _judge(
         protected=gathered.protected,
         sorted_=sorted_,
         report=job.running.reporter("Answers compared:"),
+        tags=tags,
     )
 
 

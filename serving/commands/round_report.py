@@ -7,6 +7,7 @@ from trainer.export import interval
 from trainer.models import Round
 
 SHOWN_ITEMS = 10
+_TEXT_MEASURES = ("exact", "precision", "recall", "f1", "length")
 
 _ENDINGS = {
     "open": "is open",
@@ -39,6 +40,8 @@ def show(row: Round) -> None:
     if row.report:
         _rules(row.report)
         _caught(row.report)
+        if row.report.get("measures"):
+            _measures(row.report["measures"])
 
 
 def _took(row: Round) -> str | None:
@@ -81,6 +84,38 @@ def _rules(report: dict[str, Any]) -> None:
             for rule in report["rules"]
         ],
     )
+
+
+def _measures(measures: dict[str, Any]) -> None:
+    """What decided nothing: how both models fare, and where the candidate fares worse."""
+    output.say("\nMeasures, before → after:")
+    output.table(
+        ("suite", "items", "exact", "precision", "recall", "token F1", "words"),
+        [
+            (suite, both["items"], *(_change(both, name) for name in _TEXT_MEASURES))
+            for suite, both in measures["suites"].items()
+        ],
+    )
+    held_out = measures.get("held_out")
+    if held_out:
+        output.facts(
+            [
+                (f"held-out {name.replace('_', ' ')}", _change(held_out, name))
+                for name in ("perplexity", "bits_per_byte", "preference_accuracy")
+            ]
+        )
+    worse = [each for each in measures["slices"] if each["worse"]]
+    if worse:
+        output.say("\nSlices that fare worse than the rest (95% bounds for all slices at once):")
+    for each in worse:
+        output.say(
+            f"  {each['name']}: {each['value']:.0%} right of {each['items']}, elsewhere "
+            f"{each['elsewhere']:.0%} ({each['lower']:+.0%} to {each['upper']:+.0%})"
+        )
+
+
+def _change(both: dict[str, Any], name: str) -> str:
+    return f"{both['incumbent'][name]:.3g} → {both['candidate'][name]:.3g}"
 
 
 def _caught(report: dict[str, Any]) -> None:

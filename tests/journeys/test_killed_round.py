@@ -67,6 +67,10 @@ def test_a_round_killed_midway_leaves_nothing_half_done_and_ends_when_taken_up(
         assert candidate.id == ended.candidate_id
         # Its feedback was claimed again: it was used, or waits for a reviewer or the next round.
         assert harvest.words(session, row.id) or harvest.available(session) == len(feedback_ids)
+        assert ended.report is not None
+        measures = ended.report["measures"]
+        assert measures["suites"]["core"]["candidate"]["exact"] > 0.5
+        assert measures["held_out"]["candidate"]["perplexity"] > 1
     store.close()
 
 

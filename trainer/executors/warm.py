@@ -80,9 +80,10 @@ def serve() -> int:
     import os
     import signal
 
-    from trainer import learner, policy, round  # noqa: F401 - imported for the children
+    from trainer import learner, policy, round, slices  # noqa: F401 - imported for the children
 
     learner.preload()
+    slices.preload()
     gc.collect()
     gc.freeze()  # else the collector would touch, and so copy, every page the children share
     child = 0

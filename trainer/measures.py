@@ -1,0 +1,145 @@
+"""What a round's report tells beside the verdict: both models' measures, suite by suite, and slices.
+
+Nothing here decides anything (`trainer.gate` does). No torch of its own; knows no database.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from feedback.harvest import Word
+from trainer import metrics, slices
+from trainer.evidence import Paired
+from trainer.examples import Message
+from trainer.metrics import Likelihood
+from trainer.slices import Asked
+
+_MOST_LABELS = 50
+# Where answers are that much fewer than questions, they are labels and not texts.
+_ITEMS_PER_LABEL = 5
+OTHER = "(another answer)"
+
+
+class Likelihoods(Protocol):
+    """What measuring needs of a model; `trainer.policy.Policy` has it."""
+
+    def fits(
+        self, rows: Sequence[tuple[Sequence[Message], str]], *, max_new_tokens: int = 1
+    ) -> list[bool]:
+        """Which rows fit the context."""
+
+    def likelihoods(
+        self, rows: Sequence[tuple[Sequence[Message], str]], *, adapter: str | None
+    ) -> list[Likelihood]:
+        """How likely each answer is."""
+
+
+def suites(pairs: Sequence[Paired]) -> dict[str, dict[str, Any]]:
+    """Measures of both models on every suite, from the answers that the gate has judged.
+
+    Returns:
+        suite → ``items`` and, for ``incumbent`` and ``candidate``, the fields of `metrics.Text`;
+        those of `metrics.Labelled` under ``labels`` where the suite's answers are labels.
+    """
+    by_suite: dict[str, list[Paired]] = {}
+    for each in pairs:
+        by_suite.setdefault(each.suite, []).append(each)
+    return {
+        suite: {
+            "items": len(members),
+            "incumbent": _one(members, [m.incumbent_answer for m in members], "incumbent_right"),
+            "candidate": _one(members, [m.candidate_answer for m in members], "candidate_right"),
+        }
+        for suite, members in by_suite.items()
+    }
+
+
+def held_out(
+    model: Likelihoods, words: Sequence[Word], *, incumbent: str | None, candidate: str
+) -> dict[str, dict[str, float]]:
+    """How likely both models find corrections that neither has learned from.
+
+    Args:
+        model: holds both adapters.
+        words: corrections held out from training.
+        incumbent: its name in the model, or None for the base.
+        candidate: the other's.
+
+    Returns:
+        For ``incumbent`` and ``candidate`` ``nll`` (nats per token of the corrections),
+        ``perplexity``, ``bits_per_byte`` and ``preference_accuracy`` (how often the correction is
+        likelier than the answer it corrects); of the candidate also ``reward_margin``: by how many
+        nats it came to prefer the corrections, with the incumbent as the reference. Empty where
+        there is nothing to look at.
+    """
+    rows = [
+        (_messages(word), text)
+        for word in words
+        if word.correction is not None
+        for text in (word.correction, word.answer)
+    ]
+    fit = model.fits(rows)
+    kept = [at for at in range(0, len(rows), 2) if fit[at] and fit[at + 1]]
+    if not kept:
+        return {}
+    pairs = [rows[at + side] for at in kept for side in (0, 1)]
+    found = {
+        "incumbent": model.likelihoods(pairs, adapter=incumbent),
+        "candidate": model.likelihoods(pairs, adapter=candidate),
+    }
+    texts = [text for _, text in pairs[::2]]
+    told: dict[str, dict[str, float]] = {}
+    for name, each in found.items():
+        chosen, rejected = each[::2], each[1::2]
+        told[name] = {
+            "nll": metrics.nll(chosen),
+            "perplexity": metrics.perplexity(chosen),
+            "bits_per_byte": metrics.bits_per_byte(chosen, texts),
+            "preference_accuracy": metrics.preference_accuracy(
+                [one.nats for one in chosen], [one.nats for one in rejected]
+            ),
+            "items": float(len(chosen)),
+        }
+    rewards = [
+        new.nats - old.nats for new, old in zip(found["candidate"], found["incumbent"], strict=True)
+    ]
+    told["candidate"]["reward_margin"] = sum(rewards[::2]) / len(kept) - sum(rewards[1::2]) / len(
+        kept
+    )
+    return told
+
+
+def by_slice(
+    pairs: Sequence[Paired], tags: Mapping[str, Mapping[str, Any]], *, seed: int
+) -> list[dict[str, Any]]:
+    """How the candidate's share of right answers differs between slices, the worst first.
+
+    Args:
+        pairs: what the gate has judged.
+        tags: of items that came from an exchange, what its client said of it, by item id.
+        seed: of resampling and topics.
+    """
+    asked = [
+        Asked(each.prompt, each.cluster, {"suite": each.suite, **tags.get(each.item_id, {})})
+        for each in pairs
+    ]
+    values = [float(each.candidate_right) for each in pairs]
+    return [asdict(each) for each in slices.slices(asked, values, seed=seed)]
+
+
+def _one(members: Sequence[Paired], answers: list[str], right: str) -> dict[str, Any]:
+    expected = [each.expected for each in members]
+    told = asdict(metrics.text(expected, answers, [bool(getattr(m, right)) for m in members]))
+    labels = set(expected)
+    if 1 < len(labels) <= min(_MOST_LABELS, len(expected) // _ITEMS_PER_LABEL):
+        # An answer that passed its check is its label, however it was put.
+        given = [
+            m.expected if getattr(m, right) else answer if answer in labels else OTHER
+            for m, answer in zip(members, answers, strict=True)
+        ]
+        told["labels"] = asdict(metrics.labelled(expected, given))
+    return told
+
+
+def _messages(word: Word) -> tuple[Message, ...]:
+    return tuple(Message(role=m["role"], content=m["content"]) for m in word.messages)

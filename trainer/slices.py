@@ -1,0 +1,215 @@
+"""Cuts what was asked into slices (topic, language, tags) and finds those that fare worse. No torch.
+
+A model may gain on average and lose for whoever writes another language or asks about one thing.
+Knows no model and no gate: whether each item went well is given.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from trainer.intervals import ALPHA
+
+UNCLEAR = "unclear"
+"""The language of a text too short to tell."""
+FEWEST = 20
+"""A slice of fewer items is not compared: its share would be luck."""
+_SURE = 0.8
+_FEWEST_TOPIC_ITEMS = 8
+_MOST_TOPICS = 8
+_TOPIC_WORDS = 3
+_MOST_VALUES = 20
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One item as far as slicing goes.
+
+    Attributes:
+        prompt: the last thing that was asked.
+        cluster: items of one cluster are not independent.
+        tags: what the client said of the exchange (`metadata`), and its group under ``group``.
+    """
+
+    prompt: str
+    cluster: str
+    tags: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """How one slice fares beside all others.
+
+    Attributes:
+        name: ``language de``, ``topic lamp, price``, ``tag shop=north``.
+        items: how many.
+        value: mean of the measure within it.
+        elsewhere: mean of the measure over all other items.
+        lower: lower bound of the difference, within less elsewhere.
+        upper: its upper bound. Both together hold 95% for all slices at once.
+        worse: whether the slice fares worse than the rest, beyond chance.
+    """
+
+    name: str
+    items: int
+    value: float
+    elsewhere: float
+    lower: float
+    upper: float
+    worse: bool
+
+
+def slices(asked: Sequence[Asked], values: Sequence[float], *, seed: int = 0) -> tuple[Slice, ...]:
+    """Compare every slice of at least `FEWEST` items with all other items, the worst first.
+
+    Whole clusters are resampled (the bootstrap of `trainer.intervals`, here for two groups), and
+    the bounds are widened for the number of slices (Bonferroni), so that looking at many finds no
+    more than looking at one.
+
+    Args:
+        asked: the items.
+        values: the measure of each, 0 to 1 as a rule: exact match, token F1.
+        seed: of the resampling and of the topics.
+
+    Raises:
+        ValueError: there are not as many values as items.
+    """
+    if len(asked) != len(values):
+        raise ValueError("slices needs one value for every item.")
+    members: dict[str, set[int]] = {}
+    for names in (_languages(asked), _topics(asked, seed), *_tags(asked)):
+        for at, name in enumerate(names):
+            if name is not None:
+                members.setdefault(name, set()).add(at)
+    compared = {
+        name: inside
+        for name, inside in members.items()
+        if FEWEST <= len(inside) <= len(asked) - FEWEST
+    }
+    level = ALPHA / 2 / max(len(compared), 1)
+    found = [
+        _compared(name, inside, asked, values, level=level, seed=seed)
+        for name, inside in compared.items()
+    ]
+    return tuple(sorted(found, key=lambda each: (each.value - each.elsewhere, each.name)))
+
+
+def language(text: str) -> str:
+    """The language of a text (ISO 639-1), or `UNCLEAR` for one of a word or two.
+
+    langid (Lui and Baldwin 2012, https://aclanthology.org/P12-3005/), as py3langid has it.
+    """
+    code, sure = _identifier().classify(text)
+    return str(code) if sure >= _SURE and len(text) > 2 else UNCLEAR
+
+
+def preload() -> None:
+    """Load what slicing needs, which takes two seconds: for a process that forks others."""
+    import sklearn.cluster
+    import sklearn.feature_extraction.text  # noqa: F401
+
+    _identifier()
+
+
+def _compared(
+    name: str,
+    inside: set[int],
+    asked: Sequence[Asked],
+    values: Sequence[float],
+    *,
+    level: float,
+    seed: int,
+) -> Slice:
+    """The slice beside the rest, with bounds from resampled clusters."""
+    clusters = {cluster: at for at, cluster in enumerate(dict.fromkeys(a.cluster for a in asked))}
+    # Per cluster: sum and count within the slice, sum and count elsewhere.
+    table = np.zeros((len(clusters), 4))
+    for at, (item, value) in enumerate(zip(asked, values, strict=True)):
+        table[clusters[item.cluster], [0, 1] if at in inside else [2, 3]] += [value, 1.0]
+    total = table.sum(axis=0)
+    within, elsewhere = total[0] / total[1], total[2] / total[3]
+    draws = np.random.default_rng(seed).multinomial(
+        len(clusters), np.full(len(clusters), 1 / len(clusters)), size=_RESAMPLES
+    )
+    sums = draws @ table
+    kept = sums[(sums[:, 1] > 0) & (sums[:, 3] > 0)]
+    differences = kept[:, 0] / kept[:, 1] - kept[:, 2] / kept[:, 3]
+    # Resampled values that never vary have no width; one item more could have gone otherwise.
+    least = 1 / float(total[1]) if within in (0.0, 1.0) else 0.0
+    spread = max(float(np.std(differences, ddof=1)), least)
+    reach = _quantile(1 - level) * spread
+    difference = float(within - elsewhere)
+    upper = float(difference + reach)
+    return Slice(
+        name=name,
+        items=len(inside),
+        value=float(within),
+        elsewhere=float(elsewhere),
+        lower=float(difference - reach),
+        upper=upper,
+        worse=upper < 0,
+    )
+
+
+def _languages(asked: Sequence[Asked]) -> list[str | None]:
+    return [f"language {language(item.prompt)}" for item in asked]
+
+
+def _topics(asked: Sequence[Asked], seed: int) -> list[str | None]:
+    """Prompts grouped by their words (TF-IDF, k-means), each group named by its foremost words."""
+    count = min(_MOST_TOPICS, int(math.sqrt(len(asked) / 2)))
+    if count < 2 or len(asked) < 2 * _FEWEST_TOPIC_ITEMS:
+        return [None] * len(asked)
+    from sklearn.cluster import KMeans
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(
+        stop_words="english", sublinear_tf=True, max_features=2000, token_pattern=r"(?u)\b\w\w+\b"
+    )
+    try:
+        matrix = vectorizer.fit_transform([item.prompt for item in asked])
+    except ValueError:  # nothing but the commonest words
+        return [None] * len(asked)
+    words = vectorizer.build_analyzer()
+    count = min(count, len({tuple(sorted(words(item.prompt))) for item in asked}))
+    model = KMeans(n_clusters=count, n_init=3, random_state=seed).fit(matrix)
+    terms = vectorizer.get_feature_names_out()
+    names = []
+    for centre in model.cluster_centers_:
+        foremost = [terms[at] for at in np.argsort(-centre)[:_TOPIC_WORDS] if centre[at] > 0]
+        names.append(f"topic {', '.join(foremost)}" if foremost else "topic of no words")
+    return [names[label] for label in model.labels_]
+
+
+def _tags(asked: Sequence[Asked]) -> list[list[str | None]]:
+    """One list of names per tag, for tags with a few values; an id tells everybody apart."""
+    values: dict[str, Counter[str]] = {}
+    for item in asked:
+        for key, value in item.tags.items():
+            if isinstance(value, str | int | bool):
+                values.setdefault(key, Counter())[str(value)] += 1
+    useful = [key for key, counts in sorted(values.items()) if len(counts) <= _MOST_VALUES]
+    return [
+        [f"tag {key}={item.tags[key]}" if key in item.tags else None for item in asked]
+        for key in useful
+    ]
+
+
+def _quantile(level: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(level))
+
+
+@lru_cache(maxsize=1)
+def _identifier() -> Any:
+    """Loaded once: it takes half a second."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
