@@ -19,6 +19,7 @@ from serving.commands import (
     feedback,
     forget,
     keys,
+    models,
     output,
     rounds,
     up,
@@ -53,6 +54,7 @@ app.add_typer(adapters.app, name="adapters")
 app.add_typer(feedback.app, name="feedback")
 app.command()(feedback.receipt)
 app.command()(forget.forget)
+app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(database.app, name="db")
 app.add_typer(config.app, name="config")

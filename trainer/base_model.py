@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from feedback.errors import Invalid
 from trainer.rows import Encoder
@@ -39,7 +40,7 @@ def load(folder: Path, *, dtype: torch.dtype) -> BaseModel:
         dtype: of the weights, whatever they are stored in.
 
     Raises:
-        Invalid: there is no such model, or it is not made for chat.
+        Invalid: there is no such model, it is damaged, or it is not made for chat.
     """
     if not (folder / "config.json").is_file():
         raise Invalid(f"There is no base model in {folder}: it has no config.json.")
@@ -48,9 +49,16 @@ def load(folder: Path, *, dtype: torch.dtype) -> BaseModel:
 
     logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(
-        str(folder), dtype=dtype, attn_implementation="sdpa", local_files_only=True
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            str(folder), dtype=dtype, attn_implementation="sdpa", local_files_only=True
+        )
+    except SafetensorError as error:
+        raise Invalid(
+            f"The weights of the base model in {folder} are damaged ({error}). Fetch or copy them "
+            "again.",
+            param="base_model",
+        ) from error
     model.to(device()).eval()
     stops = model.generation_config.eos_token_id
     ends = frozenset(stops if isinstance(stops, list) else [stops]) - {None}

@@ -33,6 +33,7 @@ class Paired:
         expected: what a good answer is.
         margin_points: how far the suite may fall, in points, where not as the plan says; the
             strictest of a suite's items counts.
+        verbatim: whether `expected` is the answer itself, and not something that it must hold.
     """
 
     item_id: str
@@ -46,6 +47,7 @@ class Paired:
     candidate_answer: str = ""
     expected: str = ""
     margin_points: float | None = None
+    verbatim: bool = True
 
     @property
     def change(self) -> int:
@@ -95,6 +97,7 @@ def pair(items: Sequence[Item], incumbent: Scores, candidate: Scores, kind: Kind
             candidate_answer=after.answer,
             expected=item.expected,
             margin_points=item.margin_points,
+            verbatim=item.check == "exact",
         )
         for item, before, after in zip(items, incumbent.results, candidate.results, strict=True)
     ]

@@ -38,8 +38,9 @@ def suites(pairs: Sequence[Paired]) -> dict[str, dict[str, Any]]:
     """Measures of both models on every suite, from the answers that the gate has judged.
 
     Returns:
-        suite → ``items`` and, for ``incumbent`` and ``candidate``, the fields of `metrics.Text`;
-        those of `metrics.Labelled` under ``labels`` where the suite's answers are labels.
+        suite → ``items`` and, for ``incumbent`` and ``candidate``, ``accuracy``; the fields of
+        `metrics.Text` under ``text``, where the suite says what the answers are word for word; and
+        those of `metrics.Labelled` under ``labels``, where such answers are labels.
     """
     by_suite: dict[str, list[Paired]] = {}
     for each in pairs:
@@ -128,14 +129,18 @@ def by_slice(
 
 
 def _one(members: Sequence[Paired], answers: list[str], right: str) -> dict[str, Any]:
+    passed = [bool(getattr(each, right)) for each in members]
+    told: dict[str, Any] = {"accuracy": sum(passed) / len(passed)}
+    if not all(each.verbatim for each in members):
+        return told
     expected = [each.expected for each in members]
-    told = asdict(metrics.text(expected, answers, [bool(getattr(m, right)) for m in members]))
+    told["text"] = asdict(metrics.text(expected, answers, passed))
     labels = set(expected)
     if 1 < len(labels) <= min(_MOST_LABELS, len(expected) // _ITEMS_PER_LABEL):
         # An answer that passed its check is its label, however it was put.
         given = [
-            m.expected if getattr(m, right) else answer if answer in labels else OTHER
-            for m, answer in zip(members, answers, strict=True)
+            due if well else answer if answer in labels else OTHER
+            for due, well, answer in zip(expected, passed, answers, strict=True)
         ]
         told["labels"] = asdict(metrics.labelled(expected, given))
     return told

@@ -66,6 +66,21 @@ class Policy:
         base = base_model.load(base_folder, dtype=torch.bfloat16 if gpu else torch.float32)
         return cls(base, lanes=lanes)
 
+    @property
+    def parameters(self) -> int:
+        """Of the base model."""
+        return self._base.parameters
+
+    @property
+    def context_tokens(self) -> int:
+        """The longest sequence that the model reads."""
+        return self._base.context_tokens
+
+    @property
+    def tokenizer(self) -> Any:
+        """The base model's, of transformers."""
+        return self._base.tokenizer
+
     def attach(self, name: str, folder: Path) -> None:
         """Load one more adapter under a name of its own.
 

@@ -7,7 +7,7 @@ from trainer.export import interval
 from trainer.models import Round
 
 SHOWN_ITEMS = 10
-_TEXT_MEASURES = ("exact", "precision", "recall", "f1", "length")
+_TEXT_MEASURES = ("precision", "recall", "f1", "length")
 
 _ENDINGS = {
     "open": "is open",
@@ -90,9 +90,9 @@ def _measures(measures: dict[str, Any]) -> None:
     """What decided nothing: how both models fare, and where the candidate fares worse."""
     output.say("\nMeasures, before → after:")
     output.table(
-        ("suite", "items", "exact", "precision", "recall", "token F1", "words"),
+        ("suite", "items", "right", "precision", "recall", "token F1", "words"),
         [
-            (suite, both["items"], *(_change(both, name) for name in _TEXT_MEASURES))
+            (suite, both["items"], _change(both, "accuracy"), *_text(both))
             for suite, both in measures["suites"].items()
         ],
     )
@@ -112,6 +112,14 @@ def _measures(measures: dict[str, Any]) -> None:
             f"  {each['name']}: {each['value']:.0%} right of {each['items']}, elsewhere "
             f"{each['elsewhere']:.0%} ({each['lower']:+.0%} to {each['upper']:+.0%})"
         )
+
+
+def _text(both: dict[str, Any]) -> list[str]:
+    """Word by word, where the suite says what an answer is word for word."""
+    before, after = both["incumbent"].get("text"), both["candidate"].get("text")
+    if not before or not after:
+        return [""] * len(_TEXT_MEASURES)
+    return [_change({"incumbent": before, "candidate": after}, name) for name in _TEXT_MEASURES]
 
 
 def _change(both: dict[str, Any], name: str) -> str:

@@ -69,7 +69,7 @@ def test_a_round_killed_midway_leaves_nothing_half_done_and_ends_when_taken_up(
         assert harvest.words(session, row.id) or harvest.available(session) == len(feedback_ids)
         assert ended.report is not None
         measures = ended.report["measures"]
-        assert measures["suites"]["core"]["candidate"]["exact"] > 0.5
+        assert measures["suites"]["core"]["candidate"]["accuracy"] > 0.5
         assert measures["held_out"]["candidate"]["perplexity"] > 1
     store.close()
 

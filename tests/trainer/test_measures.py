@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -64,10 +65,19 @@ def test_both_models_are_measured_suite_by_suite() -> None:
         [_pair("a", 1, "red lamp", "blue lamp", "red lamp"), _pair("b", 1, "x", "x", "y")]
     )
     assert set(found) == {"a", "b"}
-    assert (found["a"]["incumbent"]["exact"], found["a"]["candidate"]["exact"]) == (0, 1)
-    assert (found["a"]["incumbent"]["f1"], found["a"]["candidate"]["f1"]) == (0.5, 1)
-    assert found["b"]["candidate"]["exact"] == 0
+    assert (found["a"]["incumbent"]["accuracy"], found["a"]["candidate"]["accuracy"]) == (0, 1)
+    assert (found["a"]["incumbent"]["text"]["f1"], found["a"]["candidate"]["text"]["f1"]) == (
+        0.5,
+        1,
+    )
+    assert found["b"]["candidate"]["accuracy"] == 0
     assert "labels" not in found["a"]["candidate"]
+
+
+def test_what_an_answer_must_hold_is_not_compared_word_by_word() -> None:
+    pair = replace(_pair("a", 1, "49 dollars", "It costs 49 dollars.", "No."), verbatim=False)
+    found = measures.suites([pair])
+    assert set(found["a"]["candidate"]) == {"accuracy"}
 
 
 def test_answers_that_are_few_are_labels() -> None:
