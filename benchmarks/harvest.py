@@ -89,7 +89,13 @@ def fill(store: Store, *, votes: int, clicked: int) -> None:
                     signal=body.get("signal"),
                 ).model_dump()
             )
-            receipt = Receipt(feedback_id=name, status="waiting", reason="Waits.", updated_at=now)
+            receipt = Receipt(
+                feedback_id=name,
+                status="waiting",
+                reason="Waits.",
+                teaches="rating" in body,
+                updated_at=now,
+            )
             rows[Receipt].append(receipt.model_dump())
     with store.session(write=True) as session:
         for kind, some in rows.items():

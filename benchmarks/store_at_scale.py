@@ -2,10 +2,12 @@
 
     python -m benchmarks.store_at_scale [--exchanges N] [--harvest N] [--postgres] [--json]
 
-Fills a fresh database (SQLite, or a PostgreSQL of its own that comes as a wheel) with exchanges and
-with feedback on half of them: what the harvest may claim, as much again that waits for review, and
-for the rest signals, which wait for good, and votes that old rounds have used. Then times what people
-and rounds ask of it, through the functions that the routes call, and shows each query's plan.
+Fills a fresh database (SQLite, or a PostgreSQL of its own that comes as a wheel) with exchanges, in
+conversations and now and then regenerated, and with feedback on half of them: votes that the harvest
+may claim, spread over everything, as many corrections that wait for review, and for the rest
+signals, which wait for good, and votes that old rounds have used. Half of the votes have a signal
+beside them. Then times what people and rounds ask of it, through the functions that the routes call,
+and shows each step of a query's plan that reads a table from end to end.
 """
 
 import argparse
@@ -20,71 +22,58 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.progress import track
 from sqlalchemy import Connection, event
 from sqlmodel import Session, col, select, text
 
+from benchmarks.store_rows import PEOPLE, Rows
 from feedback import harvest, receipts, review
-from feedback.ids import new_ids
-from feedback.intake import Event, Kept
 from feedback.models import Feedback, Receipt
 from feedback.rows import insert_rows
-from feedback.settings import PROJECT, FeedbackSettings
+from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from serving import schema
 
 TARGET_SECONDS = {"queue page": 0.1, "receipt": 0.1, "harvest": 2.0}
 TOGETHER = 10_000
 """Exchanges in one transaction while filling."""
-ROUNDS, PEOPLE, PROMPTS = 50, 5000, 20_000
-_EXCHANGE = (
-    *("id", "project_id", "turn", "origin", "person_id", "people_key_id", "model", "adapter_id"),
-    *("base_hash", "messages", "prompt_hash", "choices", "sampling", "tags", "prompt_tokens"),
-    *("completion_tokens", "state", "created_at"),
-)
+HARVESTS = 20
 
 
-def fill(store: Store, exchanges: int, harvestable: int, show: Callable[[str], None]) -> None:
+def fill(
+    store: Store, exchanges: int, harvestable: int, *, analyse: bool = True, quiet: bool = True
+) -> None:
     """Write exchanges, and feedback on every second one."""
-    said = exchanges // 2
-    kinds = ["waiting"] * harvestable + ["review"] * harvestable
-    kinds += ["signal", "used"] * ((said - len(kinds)) // 2 + 1)
-    luck = random.Random(0)
-    luck.shuffle(kinds)
-    begun = time.time() - exchanges  # one a second
-    with store.session(write=True) as session:
-        people = [(_person(n), PROJECT, "key", begun) for n in range(PEOPLE)]
-        columns = ("id", "project_id", "key_id", "first_seen_at")
-        insert_rows(session.connection(), "person", columns, people)
-        session.commit()
-    for first in range(0, exchanges, TOGETHER):
-        count = min(TOGETHER, exchanges - first)
-        names = [f"chatcmpl_{first + n:026d}" for n in range(count)]
-        rows = [_exchange(name, first + n, begun) for n, name in enumerate(names)]
-        spoken = names[::2]
-        pairs = [
-            _feedback(name, feedback_id, kinds[first // 2 + n], first + 2 * n, begun)
-            for n, (name, feedback_id) in enumerate(
-                zip(spoken, new_ids("fbk", len(spoken)), strict=True)
-            )
-        ]
-        with store.session(write=True) as session:
-            connection = session.connection()
-            insert_rows(connection, "exchange", _EXCHANGE, rows)
-            insert_rows(connection, "feedback", Event._fields, [pair[0] for pair in pairs])
-            insert_rows(connection, "receipt", Kept._fields, [pair[1] for pair in pairs])
-            session.commit()
-        show(f"{first + count:,} of {exchanges:,} exchanges")
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("ANALYZE"))  # as any server does by itself, now and then
+    rows = Rows(exchanges, harvestable)
+    with store.engine.connect() as connection:
+        if store.is_sqlite:  # nobody's words are lost here, and nothing is measured yet
+            for pragma in ("synchronous=OFF", "cache_size=-1000000"):
+                connection.connection.cursor().execute(f"PRAGMA {pragma}")
+        with connection.begin():
+            insert_rows(connection, "person", *rows.people(PEOPLE))
+        starts = range(0, exchanges, TOGETHER)
+        for first in track(
+            starts, "filling", console=Console(stderr=True, quiet=quiet), transient=True
+        ):
+            with connection.begin():
+                for table, columns, some in rows.between(first, min(first + TOGETHER, exchanges)):
+                    insert_rows(connection, table, columns, some)
+        if analyse:
+            with connection.begin():
+                connection.execute(text("ANALYZE"))  # as any server does by itself, now and then
+    store.engine.dispose()  # the pragmas were for filling alone
 
 
-def measure(store: Store, harvestable: int, repeat: int) -> dict[str, Any]:
+def measure(store: Store, harvestable: int, repeat: int, *, quiet: bool = True) -> dict[str, Any]:
     """Time each kind of question; returns seconds and plans."""
     with store.session() as session:
         query = select(Receipt.feedback_id).where(Receipt.status == "review")
         held = sorted(session.exec(query.limit(harvestable)))
         ids = list(session.exec(select(Feedback.id).order_by(col(Feedback.id)).limit(20 * repeat)))
     luck = random.Random(1)
+    luck.shuffle(ids)
+    settings = store.settings.model_copy(update={"account_cap_minimum": harvestable})
 
     def page(session: Session) -> None:
         after = luck.choice([None, *held[: len(held) // 2]])
@@ -95,32 +84,36 @@ def measure(store: Store, harvestable: int, repeat: int) -> dict[str, Any]:
     def one_receipt(session: Session) -> None:
         receipts.receipt(session, luck.choice(ids))
 
-    def claim(session: Session) -> None:
-        settings = store.settings.model_copy(update={"account_cap_minimum": harvestable})
-        claimed = harvest.claim(session, settings, "rnd_now")
-        assert claimed == harvestable, claimed
+    def gather(session: Session) -> None:
+        weights = harvest.weigh(session, settings)
+        claimed = harvest.claim(session, settings, "rnd_now", weights)
         session.flush()
-        assert len(harvest.words(session, "rnd_now")) == harvestable
+        words = harvest.words(session, "rnd_now")
+        votes = sum(word.kind != "signal" for word in words)
+        assert votes == harvestable <= claimed, (votes, claimed)
         session.rollback()
 
     asked: dict[str, tuple[Callable[[Session], None], int, bool]] = {
         "queue page": (page, repeat, False),
         "receipt": (one_receipt, repeat, False),
-        "harvest": (claim, max(5, repeat // 20), True),
+        "harvest": (gather, HARVESTS, True),
     }
     found: dict[str, Any] = {}
     for name, (ask, times, writes) in asked.items():
-        seconds = []
-        for _ in range(times + 1):
+        seconds, busy = [], []
+        for _ in track(
+            range(times + 1), name, console=Console(stderr=True, quiet=quiet), transient=True
+        ):
             with store.session(write=writes) as session:
-                began = time.perf_counter()
+                began, processor = time.perf_counter(), time.process_time()
                 ask(session)
                 seconds.append(time.perf_counter() - began)
-        del seconds[0]  # warm
-        cuts = statistics.quantiles(seconds, n=20, method="inclusive")
+                busy.append(time.process_time() - processor)
         found[name] = {
-            "median_seconds": statistics.median(seconds),
-            "p95_seconds": cuts[18],
+            "first_seconds": seconds[0],  # it also loads libraries, once in a process
+            "median_seconds": statistics.median(seconds[1:]),
+            "p95_seconds": statistics.quantiles(seconds[1:], n=20, method="inclusive")[18],
+            "median_processor_seconds": statistics.median(busy[1:]),
             "target_seconds": TARGET_SECONDS[name],
             "scans": scans(store, ask, write=writes),
         }
@@ -128,11 +121,20 @@ def measure(store: Store, harvestable: int, repeat: int) -> dict[str, Any]:
 
 
 def scans(store: Store, ask: Callable[[Session], None], *, write: bool) -> list[str]:
-    """Return the steps of its queries' plans that read a big table from end to end.
+    """Return the steps of its queries' plans that read a big table from end to end."""
+    big = ("feedback", "receipt", "exchange")
+    whole = tuple(f"SCAN {table}" for table in big) + tuple(f"Seq Scan on {t}" for t in big)
+    found = plans(store, ask, write=write)
+    return sorted({step.strip() for step in found if any(each in step for each in whole)})
 
-    Walking along an index from one end until so many rows are found is none of these.
+
+def plans(store: Store, ask: Callable[[Session], None], *, write: bool) -> list[str]:
+    """Return the steps of its queries' plans.
+
+    Walking along an index from one end until so many rows are found is left out. PostgreSQL is told
+    to read a table from end to end only where there is no other way, since small ones it would.
     """
-    plans: list[str] = []
+    steps: list[str] = []
 
     def explain(connection: Connection, cursor: Any, statement: str, *details: Any) -> None:
         values, _, many = details
@@ -141,11 +143,15 @@ def scans(store: Store, ask: Callable[[Session], None], *, write: bool) -> list[
         values = values[0] if many else values
         words = "EXPLAIN QUERY PLAN " if store.is_sqlite else "EXPLAIN "
         asking = connection.connection.cursor()
+        if not store.is_sqlite:
+            asking.execute("SET LOCAL enable_seqscan = off")
         asking.execute(words + statement, values)
-        steps = [str(row[-1]) for row in asking.fetchall()]
+        found = [str(row[-1]) for row in asking.fetchall()]
+        if not store.is_sqlite:
+            asking.execute("SET LOCAL enable_seqscan = on")
         if " LIMIT " in statement.replace("\n", " "):
-            steps = [step for step in steps if " INDEX " not in step]
-        plans.extend(steps)
+            found = [step for step in found if " INDEX " not in step]
+        steps.extend(found)
         asking.close()
 
     event.listen(store.engine, "before_cursor_execute", explain)
@@ -154,9 +160,7 @@ def scans(store: Store, ask: Callable[[Session], None], *, write: bool) -> list[
             ask(session)
     finally:
         event.remove(store.engine, "before_cursor_execute", explain)
-    big = ("feedback", "receipt", "exchange")
-    whole = tuple(f"SCAN {table}" for table in big) + tuple(f"Seq Scan on {t}" for t in big)
-    return sorted({plan.strip() for plan in plans if any(each in plan for each in whole)})
+    return steps
 
 
 @contextlib.contextmanager
@@ -183,58 +187,6 @@ def database(postgres: bool, scratch: Path) -> Iterator[Store]:
         server.cleanup()
 
 
-def _person(number: int) -> str:
-    return f"per_{number % PEOPLE:032x}"
-
-
-def _exchange(name: str, number: int, begun: float) -> tuple[Any, ...]:
-    prompt = number * 7919 % PROMPTS
-    messages = [{"role": "user", "content": f"What about number {prompt}, and why? " * 3}]
-    choices = [{"text": f"Number {prompt} is what it is. " * 8, "finish_reason": "stop"}]
-    return (
-        *(name, PROJECT, 1, "chat", _person(number), "key", "heed", f"adp_{number % ROUNDS}"),
-        *("b" * 64, json.dumps(messages), f"{prompt:064x}", json.dumps(choices), "{}", "{}"),
-        *(30, 60, "complete", begun + number),
-    )
-
-
-def _feedback(
-    name: str, feedback_id: str, kind: str, number: int, begun: float
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    up = number % 4 == 0
-    said: dict[str, Any] = {"rating": "up" if up else "down"}
-    rating: float | None = float(up)
-    correction, signal = None, None
-    status, reason, round_id = "waiting", "Waits for the next round.", None
-    if kind == "review":
-        rating, correction, status = None, f"It is {number}.", "review"
-        said = {"correction": correction}
-    elif kind == "signal":
-        rating, signal, said = None, "copy", {"signal": "copy"}
-    elif kind == "used":
-        status, reason, round_id = "used", "Learned.", f"rnd_{number % ROUNDS}"
-    event = Event(
-        id=feedback_id,
-        event_id=f"evt_{number}",
-        body_hash="0" * 64,
-        exchange_id=name,
-        conversation_id=None,
-        choice=0,
-        person_id=_person(number),
-        key_id="key",
-        rating=rating,
-        correction=correction,
-        preferred_over=None,
-        signal=signal,
-        told_at=begun + number,
-        received_at=begun + number,
-        project_id=PROJECT,
-        body={},
-    )
-    kept = Kept(feedback_id, status, reason, begun + number, round_id=round_id)
-    return (*event[:-1], json.dumps(said)), kept
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -245,26 +197,30 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document")
     asked = parser.parse_args()
 
-    def show(line: str) -> None:
-        if not asked.json:
-            print(f"\r  filling: {line}", end="", flush=True)
-
     # A short path: that of a Unix socket is limited to about a hundred characters.
     with (
         tempfile.TemporaryDirectory(prefix="heed-") as scratch,
         database(asked.postgres, Path(scratch)) as store,
     ):
-        fill(store, asked.exchanges, asked.harvest, show)
-        found = measure(store, asked.harvest, asked.repeat)
+        began = time.perf_counter()
+        fill(store, asked.exchanges, asked.harvest, quiet=asked.json)
+        filled = time.perf_counter() - began
+        found = measure(store, asked.harvest, asked.repeat, quiet=asked.json)
     name = "PostgreSQL" if asked.postgres else "SQLite"
     if asked.json:
-        print(json.dumps({"database": name, "exchanges": asked.exchanges, **found}))
+        about = {"database": name, "exchanges": asked.exchanges, "fill_seconds": filled}
+        print(json.dumps({**about, **found}))
         return
-    print(f"\r{name}, {asked.exchanges:,} exchanges, a harvest of {asked.harvest:,}" + " " * 20)
+    print(
+        f"{name}, {asked.exchanges:,} exchanges (filled in {filled:.0f} s), "
+        f"a harvest of {asked.harvest:,}"
+    )
     for what, each in found.items():
         print(
             f"  {what:<11}{each['median_seconds'] * 1000:>9.1f} ms  p95 "
             f"{each['p95_seconds'] * 1000:>8.1f} ms  target {each['target_seconds'] * 1000:.0f} ms"
+            f"  (processor {each['median_processor_seconds'] * 1000:.1f} ms, "
+            f"first {each['first_seconds'] * 1000:.0f} ms)"
         )
         for scan in each["scans"]:
             print(f"    reads all: {scan}")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, update
+from sqlalchemy import ColumnElement, bindparam, exists, func, true, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
@@ -90,13 +90,17 @@ def waiting() -> tuple[ColumnElement[bool], ...]:
     """The receipts that no round holds yet."""
     return (
         col(Receipt.project_id) == PROJECT,
-        col(Receipt.status) == "waiting",
+        col(Receipt.status) == bindparam("waiting", "waiting", literal_execute=True),
         col(Receipt.round_id).is_(None),
     )
 
 
 def claimable() -> tuple[ColumnElement[bool], ...]:
-    """The votes from which a round could learn; joined with their feedback."""
+    """The votes from which a round could learn; joined with their feedback.
+
+    The status is written out and `teaches` stands first, since that is how their index knows them:
+    signals, which wait for ever, are not in it.
+    """
     edited = exists().where(
         col(Review.feedback_id) == col(Feedback.id), col(Review.decision) == "edit"
     )
@@ -106,7 +110,13 @@ def claimable() -> tuple[ColumnElement[bool], ...]:
     asked_by_nobody = exists().where(
         col(Exchange.id) == col(Feedback.exchange_id), col(Exchange.origin) == "task"
     )
-    return (*waiting(), col(Feedback.exchange_id).is_not(None), ~asked_by_nobody, teaches)
+    return (
+        col(Receipt.teaches) == true(),
+        *waiting(),
+        col(Feedback.exchange_id).is_not(None),
+        ~asked_by_nobody,
+        teaches,
+    )
 
 
 def free(session: Session, feedback_ids: Sequence[str]) -> set[str]:

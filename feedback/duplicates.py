@@ -1,22 +1,15 @@
 """Near duplicates: statements that repeat each other, so that what is said often counts once.
 
-Texts alike are found by MinHash (Broder 1997, *On the resemblance and containment of documents*)
-with locality-sensitive hashing. Knows no database and no trust.
+Knows no database and no trust, and not how texts are found alike (Broder 1997, *On the resemblance
+and containment of documents*, says how much they are).
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Protocol
 
+from feedback import overlap
 from feedback.statements import Statement
-
-ALIKE = 0.8
-"""Texts whose words and pairs of words overlap this much (Jaccard) say the same."""
-_PERMUTATIONS = 128
-_BANDS = 16
-_WORD = re.compile(r"\w+")
 
 
 class Spoken(Protocol):
@@ -47,7 +40,7 @@ def clusters(statements: Sequence[Statement], *, burst_seconds: float) -> list[l
         The positions of each group of two or more.
     """
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for position, text in enumerate(similar([statement.said for statement in statements])):
+    for position, text in enumerate(overlap.groups([statement.said for statement in statements])):
         statement = statements[position]
         alike[text, statement.kind, statement.liked].append(position)
     return [
@@ -72,43 +65,6 @@ def sources(said: Iterable[Spoken], *, burst_seconds: float) -> dict[str, int]:
             found[person] = len(found)
         before = now
     return found
-
-
-def similar(texts: Sequence[str]) -> list[int]:
-    """Return, per text, the number of its group; near duplicates share one.
-
-    The first text of a group leads it, and others are compared with the leaders alone: ten thousand
-    variants of one sentence cost ten thousand comparisons, not their square.
-    """
-    from rensa import RMinHash, RMinHashLSH
-
-    leaders = RMinHashLSH(threshold=ALIKE, num_perm=_PERMUTATIONS, num_bands=_BANDS)
-    shingles: list[frozenset[str]] = []
-    exact: dict[str, int] = {}
-    numbers = []
-    for text in texts:
-        if text not in exact:
-            own = _shingles(text)
-            sketch = RMinHash(num_perm=_PERMUTATIONS, seed=1)
-            sketch.update(list(own))
-            near = (each for each in leaders.query(sketch) if _alike(own, shingles[each]))
-            number = min(near, default=len(shingles))
-            if number == len(shingles):
-                leaders.insert(number, sketch)
-                shingles.append(own)
-            exact[text] = number
-        numbers.append(exact[text])
-    return numbers
-
-
-def _shingles(text: str) -> frozenset[str]:
-    found = _WORD.findall(text.casefold())
-    # A text without a word, such as one emoji, is like itself alone.
-    return frozenset([*found, *map(" ".join, pairwise(found))] or [text])
-
-
-def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
-    return len(one & other) >= ALIKE * len(one | other)
 
 
 def _by_source(

@@ -16,11 +16,11 @@ from sqlmodel import select as select_rows
 
 from feedback import receipts, review, trust, votes
 from feedback.claims import Marks, claimable, free, held_by, rivals, same_feedback
-from feedback.columns import columns, uncollected
+from feedback.columns import as_text, columns, decoded, uncollected
 from feedback.models import Exchange, Feedback, Receipt, Status
 from feedback.passed_over import passed_over
 from feedback.settings import FeedbackSettings
-from feedback.signals_labels import Label, labels
+from feedback.signals_labels import MOST_LABELS, Label, labels
 from feedback.standing import Standing, assess, expected_noise
 from feedback.statements import recent
 
@@ -85,7 +85,7 @@ class Fate:
     role: str | None = None
 
 
-def available(session: Session, *, since: float = 0.0) -> int:
+def available(session: Session, *, since: float = 0.0, most: int | None = None) -> int:
     """Return how many pieces of feedback a round could claim now.
 
     Signals are not among them: they ride along with votes, and make no round due.
@@ -93,9 +93,16 @@ def available(session: Session, *, since: float = 0.0) -> int:
     Args:
         session: of the store.
         since: only those that came, or were accepted, after this time (Unix seconds).
+        most: no more are counted, where more make no difference.
     """
-    query = select_rows(func.count()).select_from(Receipt).join(Feedback, same_feedback())
-    return session.exec(query.where(*claimable(), col(Receipt.updated_at) > since)).one()
+    found = (
+        columns(Receipt.feedback_id)
+        .select_from(Receipt)
+        .join(Feedback, same_feedback())
+        .where(*claimable(), col(Receipt.updated_at) > since)
+        .limit(most)
+    )
+    return session.exec(select_rows(func.count()).select_from(found.subquery())).one()
 
 
 @uncollected()
@@ -108,7 +115,8 @@ def weigh(session: Session, settings: FeedbackSettings) -> Weights:
     """
     standing = assess(recent(session), settings)
     # No more weak labels than there are votes: signals are many, and say less.
-    return Weights(standing, labels(session, settings, standing, most=available(session)))
+    most = available(session, most=MOST_LABELS)
+    return Weights(standing, labels(session, settings, standing, most=most))
 
 
 @uncollected()
@@ -200,8 +208,8 @@ def words(session: Session, round_id: str) -> list[Word]:
             Feedback.choice,
             Feedback.rating,
             Feedback.correction,
-            Exchange.messages,
-            Exchange.choices,
+            as_text(Exchange.messages),
+            as_text(Exchange.choices),
             Exchange.adapter_id,
             Receipt.accepted_by,
             Receipt.weight,
@@ -233,8 +241,8 @@ def words(session: Session, round_id: str) -> list[Word]:
         Word(
             feedback_id=row.id,
             person_id=row.person_id,
-            messages=tuple(row.messages),
-            answer=(answer := str(row.choices[row.choice]["text"])),
+            messages=tuple(decoded(row.messages)),
+            answer=(answer := str(decoded(row.choices)[row.choice]["text"])),
             adapter_id=row.adapter_id,
             rating=(
                 row.probability

@@ -82,6 +82,7 @@ class Kept(NamedTuple):
     role: str | None = None
     weight: float | None = None
     probability: float | None = None
+    teaches: bool = False
 
 
 class Taken(NamedTuple):
@@ -167,7 +168,8 @@ def _take(
             continue
         event = _event(told, feedback_id, now)
         status, reason = trust.triage(cast(Feedback, event), settings)
-        kept = Kept(feedback_id, status, reason, now)
+        teaches = trust.teaches(sent.satisfaction, sent.correction, sent.preferred_over)
+        kept = Kept(feedback_id, status, reason, now, teaches=teaches)
         events.append((*event[:-1], told.body_text))
         receipts.append(kept)
         known[event.event_id] = Known(event.body_hash, event.exchange_id, kept)

@@ -6,7 +6,7 @@ reviewer said of it its Reviews, and the vote in force is derived (`feedback.vot
 
 from typing import Any, Literal
 
-from sqlalchemy import JSON, CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy import JSON, CheckConstraint, Index, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 from feedback.settings import PROJECT
@@ -22,6 +22,7 @@ STATUSES: tuple[Status, ...] = (
     "forgotten",
 )
 Decision = Literal["accept", "refuse", "edit", "reopen"]
+_FREE = "status = 'waiting' AND round_id IS NULL"
 
 
 class Exchange(SQLModel, table=True):
@@ -30,7 +31,7 @@ class Exchange(SQLModel, table=True):
     __table_args__ = (
         # Session signals name a conversation; regenerated answers share a prompt.
         Index("ix_exchange_conversation", "project_id", "conversation_id"),
-        Index("ix_exchange_prompt", "project_id", "prompt_hash", "person_id"),
+        Index("ix_exchange_prompt", "project_id", "prompt_hash", "person_id", "created_at"),
         Index("ix_exchange_created", "project_id", "created_at"),
     )
 
@@ -102,13 +103,38 @@ class Receipt(SQLModel, table=True):
 
     While a round holds it, `status` is still ``waiting`` and `round_id` names the round. `weight`
     is what it counts in that round, from 0 to 1, and `probability` that it is right (of a signal:
-    that the person was satisfied), where anything tells.
+    that the person was satisfied), where anything tells. `teaches` tells votes, and what a reviewer
+    edited, from signals and remarks, of which there may be a hundred for each vote and which wait
+    for ever: whoever looks for votes must not walk past them.
     """
 
     __table_args__ = (
         CheckConstraint(f"status IN {STATUSES}", name="ck_receipt_status"),
-        Index("ix_receipt_status", "project_id", "status", "round_id"),
-        Index("ix_receipt_round", "round_id"),
+        Index("ix_receipt_status", "project_id", "status"),
+        # Few are in a round; every delivery would be written here otherwise.
+        Index(
+            "ix_receipt_round",
+            "round_id",
+            sqlite_where=text("round_id IS NOT NULL"),
+            postgresql_where=text("round_id IS NOT NULL"),
+        ),
+        # The newest votes, in their order.
+        Index(
+            "ix_receipt_vote",
+            "project_id",
+            "feedback_id",
+            sqlite_where=text("teaches = 1"),
+            postgresql_where=text("teaches"),
+        ),
+        # What a round could claim now: `claims.claimable` asks for it in these words.
+        Index(
+            "ix_receipt_claimable",
+            "project_id",
+            "status",
+            "feedback_id",
+            sqlite_where=text(f"teaches = 1 AND {_FREE}"),
+            postgresql_where=text(f"teaches AND {_FREE}"),
+        ),
         # The review queue in its order. Of those in review alone: everything else is written often.
         Index(
             "ix_receipt_queue",
@@ -129,6 +155,7 @@ class Receipt(SQLModel, table=True):
     role: str | None = None
     weight: float | None = None
     probability: float | None = None
+    teaches: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     updated_at: float
 
 

@@ -25,7 +25,12 @@ def passed_over(session: Session, round_id: str) -> dict[str, tuple[str, ...]]:
     """
     liked, earlier = aliased(Exchange), aliased(Exchange)
     held = (
-        columns(Feedback.id, earlier.choices)
+        columns(
+            Feedback.id,
+            earlier.created_at,
+            col(earlier.id).label("earlier_id"),
+            col(earlier.choices)[(0, "text")].as_string().label("text"),
+        )
         .select_from(Receipt)
         .join(Feedback, col(Feedback.id) == Receipt.feedback_id)
         .where(*held_by(round_id))
@@ -37,15 +42,15 @@ def passed_over(session: Session, round_id: str) -> dict[str, tuple[str, ...]]:
             (col(earlier.project_id) == col(liked.project_id))
             & (col(earlier.prompt_hash) == col(liked.prompt_hash))
             & (col(earlier.person_id) == col(liked.person_id))
-            # A sum, or SQLite would search by time instead of by the prompt.
-            & (col(earlier.created_at) + 0.0 < col(liked.created_at)),
+            & (col(earlier.created_at) < col(liked.created_at)),
         )
         .where(col(Feedback.rating) > MIDDLING, col(liked.person_id) == col(Feedback.person_id))
-        .order_by(col(earlier.created_at), col(earlier.id))
     )
     named = held.join(earlier, col(earlier.id) == Feedback.preferred_over)
     texts: dict[str, list[str]] = defaultdict(list)
     for query in (regenerated, named):
-        for feedback_id, choices in session.connection().execute(query.limit(MOST)):
-            texts[feedback_id].append(str(choices[0]["text"]))
+        # Sorted here: a database that sorts reads everything first, however few it may return.
+        rows = session.connection().execute(query.limit(MOST)).all()
+        for row in sorted(rows, key=lambda row: (row.created_at, row.earlier_id)):
+            texts[row.id].append(row.text)
     return {feedback_id: tuple(dict.fromkeys(found)) for feedback_id, found in texts.items()}

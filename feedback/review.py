@@ -155,6 +155,7 @@ def decide(
     }[decision]
     receipt.reason = f"{said} {reason}" if reason else said
     receipt.round_id = receipt.role = None
+    receipt.teaches = receipt.teaches or decision == "edit"
     receipt.updated_at = time.time()
     session.add(receipt)
     return receipt
@@ -168,11 +169,11 @@ def edits(session: Session, feedback_ids: SelectOfScalar[str]) -> dict[str, str]
         feedback_ids: the query that names them: a list could be longer than a database binds.
     """
     query = (
-        select(Review)
+        select(Review.feedback_id, Review.decision, Review.correction)
         .where(col(Review.feedback_id).in_(feedback_ids))
         .order_by(col(Review.created_at), col(Review.id))
     )
-    last = {review.feedback_id: review for review in session.exec(query)}
+    last = {review.feedback_id: review for review in session.connection().execute(query)}
     return {
         feedback_id: review.correction
         for feedback_id, review in last.items()

@@ -26,6 +26,8 @@ Slot = tuple[str, int, str]
 
 WINDOW = 200_000
 """The newest deliveries, of which pairs and candidates are read: what bounds the time it takes."""
+VOTES_WINDOW = 12_000
+"""The newest votes, beside which signals are looked for."""
 MOST_PER_PERSON = 50
 """Whoever floods gains nothing by it, and costs little."""
 MOST_EVENTS = 50_000
@@ -151,18 +153,19 @@ def _votes(*, delivered: bool) -> Select[Any]:
             Feedback.rating,
             Feedback.correction,
         )
-        .select_from(Feedback)
-        .join(Receipt, col(Receipt.feedback_id) == Feedback.id)
+        .select_from(Receipt)
+        .join(Feedback, col(Receipt.feedback_id) == Feedback.id)
         .where(
-            here(Feedback.project_id),
-            col(Feedback.id) > window(),
+            col(Receipt.project_id) == PROJECT,
+            col(Receipt.teaches),
+            col(Receipt.feedback_id) > _votes_window(),
             (col(Feedback.rating) != MIDDLING) | col(Feedback.correction).is_not(None),
             col(Feedback.exchange_id).is_not(None),
             col(Receipt.status).not_in(["withdrawn", "forgotten"]),
             ~refused,
             beside if delivered else ~beside,
         )
-        .order_by(col(Feedback.id).desc())
+        .order_by(col(Receipt.feedback_id).desc())
     )
 
 
@@ -188,6 +191,16 @@ def window() -> ColumnElement[str]:
     return func.coalesce(start.scalar_subquery(), "")
 
 
+def _votes_window() -> ColumnElement[str]:
+    """The id at which the newest votes start."""
+    recent = aliased(Receipt)
+    newest = columns(recent.feedback_id).where(
+        col(recent.project_id) == PROJECT, col(recent.teaches)
+    )
+    start = newest.order_by(col(recent.feedback_id).desc()).offset(VOTES_WINDOW).limit(1)
+    return func.coalesce(start.scalar_subquery(), "")
+
+
 def _few_of_each(observed: Iterable[Observed]) -> list[Observed]:
     counts: Counter[str] = Counter()
     kept = []
@@ -203,9 +216,8 @@ def _derive(
 ) -> dict[str, list[Observed]]:
     """What the log shows; returns who is at the end of which conversation."""
     later = aliased(Exchange)
-    # A sum, or SQLite would search by time for the latest instead of by the prompt.
     last_asked = (
-        columns(func.max(col(later.created_at) + 0.0))
+        columns(func.max(later.created_at))
         .where(
             col(later.project_id) == col(Exchange.project_id),
             col(later.prompt_hash) == col(Exchange.prompt_hash),

@@ -190,16 +190,20 @@ class _Grounds:
 
     def weigh(self, right: float | None, settings: FeedbackSettings) -> Weighed:
         """The weight, with the reason that takes most of it."""
+        if self.worth == self.agreed == self.share == 1 and not self.young:
+            return Weighed(1.0, right)
         grown = settings.young_account_weight if self.young else 1.0
         lowest = min(self.worth, self.agreed)
         weight = lowest * self.share * grown if lowest >= COUNTS_FROM else 0.0
+        if weight == 1:
+            return Weighed(1.0, right, share=self.share)
         reasons = {
             "the votes of this account seldom agree with those that hold up": self.worth,
             "others, whose votes hold up, say the opposite of the same answer": self.agreed,
             "near duplicates from one source count once": self.share,
             "the account was too young": grown,
         }
-        reason = min(reasons, key=lambda each: reasons[each]) if weight < 1 else ""
+        reason = min(reasons, key=lambda each: reasons[each])
         return Weighed(weight, right, reason, self.share)
 
 

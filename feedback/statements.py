@@ -4,31 +4,29 @@ Two people speak of the same thing where the same (normalised) question got the 
 asked it and whichever adapter answered.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col
 
-from feedback.columns import columns, here
+from feedback.columns import as_text, columns, decoded, here
 from feedback.models import Exchange, Feedback, Person, Receipt, Review
+from feedback.settings import PROJECT
+from feedback.words import runs
 
 Kind = Literal["rating", "correction", "preference"]
 
 MIDDLING = 0.5
 IMPORTED = "import"
-MOST_STATEMENTS = 20_000
+MOST_STATEMENTS = 12_000
 """So many of the newest are read: what bounds the memory and the time of a harvest."""
 MOST_REVIEWS = 20_000
-_WORD = re.compile(r"[^\W_]+")
 MOST_CHARACTERS = 1_000
 """Of a text, when near duplicates are looked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One explicit vote, as it is compared with others.
 
     Attributes:
@@ -83,10 +81,11 @@ def recent(session: Session) -> list[Statement]:
             Feedback.received_at,
             Person.first_seen_at,
             Exchange.origin,
-            Exchange.messages,
-            Exchange.choices,
+            as_text(Exchange.messages),
+            as_text(Exchange.choices),
         )
-        .join(Receipt, col(Receipt.feedback_id) == Feedback.id)
+        .select_from(Receipt)
+        .join(Feedback, col(Receipt.feedback_id) == Feedback.id)
         .join(Exchange, col(Exchange.id) == Feedback.exchange_id)
         .join(
             Person,
@@ -94,21 +93,25 @@ def recent(session: Session) -> list[Statement]:
             & (col(Person.project_id) == Feedback.project_id),
         )
         .where(
-            here(Feedback.project_id),
+            col(Receipt.project_id) == PROJECT,
+            col(Receipt.teaches),
             explicit(),
             col(Receipt.status).not_in(["withdrawn", "forgotten"]),
         )
-        .order_by(col(Feedback.id).desc())
+        .order_by(col(Receipt.feedback_id).desc())
         .limit(MOST_STATEMENTS)
     )
     decisions = _decisions(session)
     # In the order in which it was said, not delivered; of what was said again the last counts.
     rows = sorted(session.connection().execute(newest), key=lambda row: (row.told_at, row.event_id))
     found: dict[tuple[object, ...], Statement] = {}
+    questions: dict[str, tuple[str, ...]] = {}
     for row in rows:
         liked, kind = _opinion(row.rating, row.correction)
-        asked = _asked(row.messages)
-        answer = " ".join(str(row.choices[row.choice]["text"]).casefold().split())
+        asked = questions.get(row.messages)
+        if asked is None:
+            asked = questions[row.messages] = _asked(decoded(row.messages))
+        answer = " ".join(str(decoded(row.choices)[row.choice]["text"]).casefold().split())
         said = row.correction if row.correction is not None else answer
         found[row.exchange_id, row.choice, row.person_id, kind] = Statement(
             feedback_id=row.id,
@@ -137,7 +140,7 @@ def _opinion(rating: float | None, correction: str | None) -> tuple[bool | None,
 def _asked(messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
     texts = [str(message["content"]) for message in messages if message["role"] == "user"]
     # Only letters and digits count: "What does it cost?" is "what does it cost".
-    return tuple(" ".join(_WORD.findall(text.casefold())) for text in texts)
+    return tuple(" ".join(runs(text)) for text in texts)
 
 
 def _decisions(session: Session) -> dict[str, bool]:

@@ -50,6 +50,12 @@ def triage(feedback: Feedback, settings: FeedbackSettings) -> tuple[Status, str]
     return "review", "A remark teaches nothing by itself; a reviewer may add the right answer."
 
 
+def teaches(rating: float | None, correction: str | None, preferred_over: str | None) -> bool:
+    """Whether a round could learn from a piece of feedback by itself: whether it is a vote."""
+    middling = rating is None or rating == MIDDLING
+    return not middling or correction is not None or preferred_over is not None
+
+
 def settle(session: Session, settings: FeedbackSettings, standing: Standing | None = None) -> int:
     """Accept the corrections on which enough independent accounts agree. The caller commits.
 
@@ -68,7 +74,7 @@ def settle(session: Session, settings: FeedbackSettings, standing: Standing | No
     Returns:
         The number of corrections accepted.
     """
-    claims = _claims(session)
+    claims = _claims(session, settings)
     agreeing = [
         said
         for said in claims.values()
@@ -155,8 +161,43 @@ def over_cap(
     return beyond
 
 
-def _claims(session: Session) -> dict[tuple[str, ...], list[Any]]:
-    """What waits for a quorum, by what it claims; whoever was replaced is left out."""
+def _claims(session: Session, settings: FeedbackSettings) -> dict[tuple[str, ...], list[Any]]:
+    """What waits for a quorum, by what it claims; whoever was replaced is left out.
+
+    What too few people say in the same words is not looked at any further: most corrections that
+    wait for a reviewer are said once, and there may be ten thousand of them.
+    """
+    waits = (
+        col(Receipt.project_id) == PROJECT,
+        # Written out, since the index of the queue is of those in review alone.
+        col(Receipt.status) == bindparam("review", "review", literal_execute=True),
+        col(Receipt.accepted_by).is_(None),
+        col(Feedback.correction).is_not(None),
+    )
+    said = (
+        columns(
+            Feedback.id,
+            Feedback.person_id,
+            Feedback.exchange_id,
+            Feedback.choice,
+            Feedback.correction,
+        )
+        .select_from(Receipt)
+        .join(Feedback, col(Feedback.id) == Receipt.feedback_id)
+        .where(*waits)
+    )
+    waiting = session.connection().execute(said).all()
+    same = [normalised(row.correction) for row in waiting]
+    people: dict[str, set[str]] = defaultdict(set)
+    for words, row in zip(same, waiting, strict=True):
+        people[words].add(row.person_id)
+    # With what the same person says of the same answer: the last of it counts.
+    slots = {
+        (row.exchange_id, row.choice, row.person_id)
+        for words, row in zip(same, waiting, strict=True)
+        if len(people[words]) >= settings.quorum_accounts
+    }
+    shared = [row.id for row in waiting if (row.exchange_id, row.choice, row.person_id) in slots]
     query = (
         columns(
             Feedback.id,
@@ -183,17 +224,14 @@ def _claims(session: Session) -> dict[tuple[str, ...], list[Any]]:
             (col(Person.id) == Feedback.person_id)
             & (col(Person.project_id) == Feedback.project_id),
         )
-        .where(
-            col(Receipt.project_id) == PROJECT,
-            col(Receipt.status) == "review",
-            col(Receipt.accepted_by).is_(None),
-            col(Feedback.correction).is_not(None),
-        )
         .order_by(col(Receipt.feedback_id))
         # A reviewer who decides at this moment goes first or waits.
         .with_for_update(of=Receipt)
     )
-    rows: list[Any] = list(session.connection().execute(query))
+    rows: list[Any] = []
+    for some in portions(shared):
+        these = query.where(col(Receipt.feedback_id).in_(some), *waits)
+        rows += session.connection().execute(these)
     replaced = votes.superseded(rows)
     claims: dict[tuple[str, ...], list[Any]] = defaultdict(list)
     for row in rows:

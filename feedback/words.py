@@ -15,6 +15,22 @@ then there they this to us was we what when where which who why will with would 
 _EMPTY = frozenset(_COMMON.split())
 
 
+class _Blanks(dict[int, int]):
+    """For `str.translate`: whatever is no letter and no digit becomes a space."""
+
+    def __missing__(self, code: int) -> int:
+        self[code] = code if chr(code).isalnum() else ord(" ")
+        return self[code]
+
+
+_BLANKS = _Blanks()
+
+
+def runs(text: str) -> list[str]:
+    """Return the runs of letters and digits in order, casefolded: quick, for texts by the thousand."""
+    return text.casefold().translate(_BLANKS).split()
+
+
 def words(text: str) -> list[str]:
     """Return the words of a text in order, casefolded, without punctuation around them."""
     return [match.group().casefold() for match in _WORD.finditer(text)]

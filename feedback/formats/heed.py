@@ -23,6 +23,8 @@ from feedback.store import Store
 NAME = "heed"
 VERSION = 1
 PAGE = 500
+BESIDE = ("feedback_id", "project_id", "teaches")
+"""Columns of receipts and reviews that follow from the feedback that they belong to."""
 
 Row = TypeVar("Row", Person, Exchange, Feedback)
 
@@ -119,7 +121,7 @@ def _receipt(row: Receipt | None) -> dict[str, Any] | None:
 
 def _beside(row: SQLModel) -> dict[str, Any]:
     columns = _columns(row)
-    return {name: columns[name] for name in columns if name not in ("feedback_id", "project_id")}
+    return {name: columns[name] for name in columns if name not in BESIDE}
 
 
 def _columns(row: SQLModel) -> dict[str, Any]:

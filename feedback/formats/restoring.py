@@ -13,6 +13,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, col, select
 
+from feedback import trust
 from feedback.errors import Invalid
 from feedback.formats import heed
 from feedback.formats.json_rows import TOO_DEEP, Row
@@ -28,7 +29,6 @@ from feedback.submission import first_fault
 BATCH_ROWS = 500
 BATCH_BYTES = 4 << 20
 ORPHAN = "its exchange is neither in the file before it nor on record"
-BESIDE = ("feedback_id", "project_id")
 
 
 def _line(kind: type[SQLModel], **more: Any) -> type[BaseModel]:
@@ -36,7 +36,7 @@ def _line(kind: type[SQLModel], **more: Any) -> type[BaseModel]:
     columns: dict[str, Any] = {
         name: (column.annotation, ...)
         for name, column in kind.model_fields.items()
-        if not more.get("beside") or name not in BESIDE
+        if not more.get("beside") or name not in heed.BESIDE
     }
     columns |= {name: each for name, each in more.items() if name != "beside"}
     config = ConfigDict(extra="forbid", strict=True)
@@ -62,6 +62,12 @@ class _Rows:
 
     rows: list[tuple[Place, str, dict[str, Any]]] = field(default_factory=list)
     bytes: int = 0
+
+
+def teaches(row: dict[str, Any]) -> bool:
+    """Whether a round could learn from a line of feedback: the one column that no line holds."""
+    edited = any(review["decision"] == "edit" for review in row["reviews"])
+    return edited or trust.teaches(row["rating"], row["correction"], row["preferred_over"])
 
 
 def load(
@@ -209,7 +215,7 @@ def _insert(
             feedback.add(row["id"])
             events.add(row["event_id"])
             beside = {"feedback_id": row["id"], "project_id": row["project_id"]}
-            fresh[Receipt].append({**row["receipt"], **beside})
+            fresh[Receipt].append({**row["receipt"], **beside, "teaches": teaches(row)})
             fresh[Review] += [{**review, **beside} for review in row["reviews"]]
             said = {name: row[name] for name in row if name not in ("receipt", "reviews")}
             fresh[Feedback].append(said)

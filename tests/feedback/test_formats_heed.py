@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import select
 
 from feedback import review
-from feedback.formats import heed
+from feedback.formats import heed, restoring
 from feedback.models import Exchange, Feedback, Person, Receipt, Review
 from feedback.store import Store
 from tests.builders import exchange, person, record, recorded, say
@@ -62,7 +62,8 @@ def test_every_row_can_be_made_again_from_its_line(store: Store) -> None:
         kind = {"person": Person, "exchange": Exchange, "feedback": Feedback}[line.pop("type")]
         if kind is Feedback:
             beside = {"feedback_id": line["id"], "project_id": line["project_id"]}
-            made[Receipt].append(Receipt(**line.pop("receipt"), **beside))
+            follows = {**beside, "teaches": restoring.teaches(line)}
+            made[Receipt].append(Receipt(**line.pop("receipt"), **follows))
             made[Review] += [Review(**each, **beside) for each in line.pop("reviews")]
         made[kind].append(kind(**line))
     for kind, found in made.items():

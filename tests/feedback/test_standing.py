@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from feedback import duplicates
+from feedback import duplicates, overlap
 from feedback.settings import FeedbackSettings
 from feedback.standing import Standing, assess
 from feedback.statements import Statement
@@ -142,12 +142,12 @@ def test_texts_that_differ_in_what_matters_are_not_alike() -> None:
         "The desk costs 59 dollars.",
         "the lamp costs 59 dollars",
     ]
-    assert duplicates.similar(texts) == [0, 1, 0]
-    assert duplicates.similar(["🙂", "🙁", "🙂"]) == [0, 1, 0]
+    assert overlap.groups(texts) == [0, 1, 0]
+    assert overlap.groups(["🙂", "🙁", "🙂"]) == [0, 1, 0]
 
 
 def test_ten_thousand_variants_of_one_sentence_are_one_group() -> None:
-    assert set(duplicates.similar([_long(at) for at in range(10_000)])) == {0}
+    assert set(overlap.groups([_long(at) for at in range(10_000)])) == {0}
 
 
 def test_noise_is_told_where_others_judged_and_unknown_elsewhere() -> None:

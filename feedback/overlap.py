@@ -1,0 +1,173 @@
+"""Texts that share most of their words and pairs of words, found without comparing all with all.
+
+Pure: knows no database, no person and no trust.
+
+A join by prefix (Chaudhuri, Ganti and Kaushik 2006, *A primitive operator for similarity joins in data
+cleaning*; Bayardo, Ma and Srikant 2007, *Scaling up all pairs similarity search*): of two texts alike
+even some of the rarest words and pairs are the same, so only texts that share such are compared,
+and then exactly. Sketches with locality-sensitive hashing would compare every two answers that a chatbot
+makes after one pattern ("The lamp costs 49 dollars."), which are half alike; here what the pattern
+repeats is not rare.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from itertools import chain, islice, pairwise
+from typing import TYPE_CHECKING
+
+from feedback.words import runs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Whole = NDArray[np.int64]
+
+ALIKE = 0.8
+"""Texts whose words and pairs of words overlap this much (Jaccard) say the same."""
+ENOUGH_WORDS = 64
+"""Of a text with more words only what falls into a fixed half of all there is (or a quarter …) says
+whether it is compared, and then …"""
+ALIKE_SAMPLED = 0.7
+"""… this much of it has to be the same: a sample is not quite like the whole."""
+MOST_MET = 1_000
+"""So many texts that share a rare pair are counted, and …"""
+MOST_COMPARED = 20
+"""… so many of them, which share the most, compared: what bounds the time that a flood can take."""
+_TEXT_BITS, _RARE_BITS, _CODE_BITS = 20, 10, 34
+MOST_TEXTS = 1 << _TEXT_BITS
+
+
+def groups(texts: Sequence[str]) -> list[int]:
+    """Return, per text, the number of its group; near duplicates share one.
+
+    The first text of a group leads it, and others are compared with the leaders alone: ten thousand
+    variants of one sentence cost ten thousand comparisons, not their square.
+
+    Args:
+        texts: at most `MOST_TEXTS`, in a fixed order.
+
+    Raises:
+        ValueError: there are more.
+    """
+    if len(texts) > MOST_TEXTS:
+        raise ValueError(f"{len(texts):,} texts are more than the {MOST_TEXTS:,} that fit.")
+    if not texts:
+        return []
+    position = {text: at for at, text in enumerate(dict.fromkeys(texts))}
+    bags = _Bags(position)
+    leaders: dict[int, list[int]] = defaultdict(list)
+    leader_of = list(range(len(position)))
+    for at, clues in bags.clues():
+        met = Counter(islice(chain.from_iterable(leaders[clue] for clue in clues), MOST_MET))
+        near = (
+            each
+            for each, shared in met.most_common(MOST_COMPARED)
+            if shared >= min(bags.fewest[at], bags.fewest[each])
+        )
+        leader_of[at] = min((each for each in near if bags.alike(at, each)), default=at)
+        if leader_of[at] == at:
+            for clue in clues:
+                leaders[clue].append(at)
+    numbers: dict[int, int] = {}
+    number = [numbers.setdefault(leader, len(numbers)) for leader in leader_of]
+    return [number[position[text]] for text in texts]
+
+
+class _Bags:
+    """Each text as the set of its words and pairs of words.
+
+    Attributes:
+        fewest: per text, how many clues it shares at least with any that is alike.
+    """
+
+    def __init__(self, texts: Sequence[str] | dict[str, int]) -> None:
+        import numpy as np
+
+        known = _Known()
+        self._words: list[int] = []
+        lengths: list[int] = []
+        different: list[int] = []
+        for text in texts:
+            # A text without a word, such as one emoji, is like itself alone.
+            found = runs(text) or [text]
+            self._words += map(known.__getitem__, found)
+            lengths.append(len(found))
+            different.append(len(set(found)))
+        self._ends = np.cumsum(lengths).tolist()
+        self._lengths = lengths
+        self._sets: dict[int, frozenset[object]] = {}
+        halvings = np.ceil(np.log2(np.maximum(np.array(different) / ENOUGH_WORDS, 1)))
+        self._sampled = (np.uint64(1) << halvings.astype(np.uint64)) - np.uint64(1)
+        self._text, self._code = self._shingles(np.array(known.codes, dtype=np.uint64))
+        self._size = np.bincount(self._text, minlength=len(lengths))
+        # One would do; with a few more, long texts that share one by chance are not compared.
+        self._fewest = 1 + self._size // 16
+        self.fewest: list[int] = self._fewest.tolist()
+
+    def clues(self) -> "Iterator[tuple[int, list[int]]]":
+        """Yield, in order, each text that another may be like, with the rarer things that both have."""
+        import numpy as np
+
+        # Whoever is alike shares this much of a text: all but so many, wherever these stand.
+        least = np.where(self._sampled > 0, ALIKE_SAMPLED, ALIKE) * self._size - 1e-9
+        spare = self._size - np.ceil(least).astype(np.int64) + self._fewest
+        first = np.cumsum(self._size) - self._size
+        rarer = np.arange(len(self._text)) - first[self._text] < spare[self._text]
+        text, code = self._text[rarer], self._code[rarer]
+        _, which, count = np.unique(code, return_inverse=True, return_counts=True)
+        text, code = text[count[which] > 1], code[count[which] > 1]
+        if not len(text):
+            return
+        met, starts = np.unique(text, return_index=True)
+        ends = np.append(starts[1:], len(text)).tolist()
+        codes = code.tolist()
+        for at, start, end in zip(met.tolist(), starts.tolist(), ends, strict=True):
+            yield at, codes[start:end]
+
+    def alike(self, one: int, other: int) -> bool:
+        """Whether two texts overlap enough."""
+        ours, theirs = self._set(one), self._set(other)
+        shared = len(ours & theirs)
+        return shared >= ALIKE * (len(ours) + len(theirs) - shared)
+
+    def _shingles(self, codes: "NDArray[np.uint64]") -> "tuple[Whole, Whole]":
+        """The words and pairs that are looked at: of which text, and a code; the rarest first."""
+        import numpy as np
+
+        text = np.repeat(np.arange(len(self._lengths), dtype=np.uint64), self._lengths)
+        word = codes[np.array(self._words)]
+        within = text[1:] == text[:-1]
+        pair = word[:-1] * np.uint64(0x9E3779B97F4A7C15) + word[1:]  # any odd number; it wraps
+        text, code = np.append(text, text[1:][within]), np.append(word, pair[within])
+        kept = (code & self._sampled[text]) == 0
+        text, code = text[kept], code[kept]
+        # How often each comes, roughly: any order that is the same for all texts would be right.
+        bucket = (code >> np.uint64(64 - _TEXT_BITS)).astype(np.int64)
+        often = np.minimum(np.bincount(bucket)[bucket], (1 << _RARE_BITS) - 1).astype(np.uint64)
+        code = often << np.uint64(_CODE_BITS) | (code >> np.uint64(64 - _CODE_BITS))
+        below = np.uint64(_RARE_BITS + _CODE_BITS)
+        rows = np.sort(text << below | code)
+        rows = rows[np.append(True, rows[1:] != rows[:-1])]
+        mask = np.uint64((1 << (_RARE_BITS + _CODE_BITS)) - 1)
+        return (rows >> below).astype(np.int64), (rows & mask).astype(np.int64)
+
+    def _set(self, at: int) -> frozenset[object]:
+        if at not in self._sets:
+            words = self._words[self._ends[at] - self._lengths[at] : self._ends[at]]
+            self._sets[at] = frozenset(chain(words, pairwise(words)))
+        return self._sets[at]
+
+
+class _Known(dict[str, int]):
+    """Words by number; the code of each is the same in every process."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+
+    def __missing__(self, word: str) -> int:
+        digest = blake2b(word.encode(errors="surrogatepass"), digest_size=8).digest()
+        self.codes.append(int.from_bytes(digest))
+        self[word] = len(self)
+        return len(self) - 1
