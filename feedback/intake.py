@@ -27,6 +27,11 @@ BATCH = 512
 """Entries are added to a transaction until it has so many rows; one entry is never split."""
 QUEUE = 20_000
 """Rows that may wait for the disk."""
+GATHER_SECONDS = 0.02
+"""A busy event loop hands over what it has taken in after this time at the latest."""
+QUIET_ROUNDS = 2
+"""An event loop that has gone round so often without taking anything in has read all there is: what
+it reads in one round it takes in during the next."""
 
 Item = Exchange | Told
 Result = Taken | HeedError | None
@@ -48,6 +53,8 @@ class Intake:
         self._settings = settings
         self._queue: deque[_Entry] = deque()
         self._rows = 0
+        self._due = False
+        self._gathering: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="heed-intake", daemon=True)
         self._open = False
         self._changed = threading.Condition()
@@ -91,8 +98,12 @@ class Intake:
     async def take(self, told: Told) -> Taken:
         """Like `submit`, for callers on an event loop: many are told at the price of one."""
         told.submission.check_texts(self._settings)
-        future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
-        self._enqueue(_Entry([told], future, single=True))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Taken] = loop.create_future()
+        self._enqueue(_Entry([told], future, single=True), due=False)
+        if self._gathering is not loop:
+            self._gathering = loop
+            loop.call_soon(self._gather, loop, self._rows, 0, loop.time() + GATHER_SECONDS)
         return await future
 
     async def take_all(self, tolds: Sequence[Told]) -> list[Taken | HeedError]:
@@ -122,7 +133,24 @@ class Intake:
         self._enqueue(_Entry(items, future, single=True))
         return future
 
-    def _enqueue(self, entry: _Entry) -> None:
+    def _gather(
+        self, loop: asyncio.AbstractEventLoop, before: int, quiet: int, until: float
+    ) -> None:
+        """Hand over what a loop has taken in once it has nothing else to do.
+
+        While the writer writes, the loop and it take Python's lock from each other at every step.
+        So it begins when the loop rests, and then writes many at the price of one.
+        """
+        quiet = quiet + 1 if self._rows == before else 0
+        if quiet < QUIET_ROUNDS and self._rows < BATCH and loop.time() < until:
+            loop.call_soon(self._gather, loop, self._rows, quiet, until)
+            return
+        self._gathering = None
+        with self._changed:
+            self._due = bool(self._queue)  # else others' haste took it along
+            self._changed.notify()
+
+    def _enqueue(self, entry: _Entry, *, due: bool = True) -> None:
         with self._changed:
             if not self._open:
                 raise Unavailable("Heed is stopping and takes nothing more in; try again shortly.")
@@ -130,7 +158,8 @@ class Intake:
                 raise Busy(f"{self._rows:,} writes are waiting for the disk; slow down.")
             self._rows += len(entry.items)
             self._queue.append(entry)
-            if len(self._queue) == 1:
+            if due and not self._due:
+                self._due = True
                 self._changed.notify()
 
     def _run(self) -> None:
@@ -148,13 +177,14 @@ class Intake:
         """Wait for entries; none once it is stopped and everything is written."""
         batch: list[_Entry] = []
         with self._changed:
-            while not self._queue and self._open:
+            while self._open and not self._due:
                 self._changed.wait()
             rows = 0
             while self._queue and rows < BATCH:
                 batch.append(self._queue.popleft())
                 rows += len(batch[-1].items)
             self._rows -= rows
+            self._due = bool(self._queue)
         return batch
 
     def _write(self, items: Sequence[Item], *, again: bool = False) -> Sequence[Result]:

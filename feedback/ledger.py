@@ -41,10 +41,12 @@ class Told:
     body_text: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        set_once = object.__setattr__
-        set_once(self, "fingerprint", self.submission.fingerprint(self.person_id))
-        set_once(self, "body", self.submission.body())
-        set_once(self, "body_text", _json(self.body))
+        body = self.submission.body()
+        vars(self).update(  # frozen from here on
+            fingerprint=self.submission.fingerprint(self.person_id),
+            body=body,
+            body_text=_json(body),
+        )
 
 
 class Event(NamedTuple):
@@ -111,10 +113,15 @@ SELECT feedback.event_id, feedback.body_hash, feedback.exchange_id,
   {", ".join(f"receipt.{name}" for name in Kept._fields)}
 FROM feedback JOIN receipt ON receipt.feedback_id = feedback.id
 WHERE feedback.project_id = '{PROJECT}' AND"""
-# Counted over there: an answer may be long.
-_CHOICES = f"""
-SELECT exchange.id, json_array_length(exchange.choices) FROM exchange
-WHERE exchange.project_id = '{PROJECT}' AND exchange.state <> 'forgotten' AND"""
+# Counted over there, since an answer may be long; and in one row, since SQLite's driver lets go of
+# Python's lock at each.
+_CHOICES = """
+SELECT CAST({collect}(exchange.id, json_array_length(exchange.choices)) AS text) FROM exchange
+WHERE exchange.project_id = '{project}' AND exchange.state <> 'forgotten' AND"""
+_CHOICES_OF = {
+    "sqlite": _CHOICES.format(collect="json_group_object", project=PROJECT),
+    "postgresql": _CHOICES.format(collect="json_object_agg", project=PROJECT),
+}
 
 
 def apply(
@@ -198,8 +205,13 @@ def _choices(session: Session, tolds: Sequence[Told]) -> dict[str, int]:
     names = {told.submission.completion_id for told in tolds}
     names |= {told.submission.preferred_over for told in tolds}
     named = [name for name in names if name]
-    rows = rows_named(session.connection(), _CHOICES, "exchange.id", named)
-    return dict(cast(list[tuple[str, int]], rows))
+    if not named:
+        return {}
+    connection = session.connection()
+    query = _CHOICES_OF[connection.dialect.name]
+    [(found,)] = rows_named(connection, query, "exchange.id", named)
+    counts: dict[str, int] = json.loads(found or "{}")  # of no rows PostgreSQL makes nothing
+    return counts
 
 
 def _again(told: Told, earlier: Known) -> Taken | HeedError:

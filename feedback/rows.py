@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-MOST_ROWS = 128
-"""In one statement: 20 columns of so many rows stay far below what either database binds at once."""
+MOST_ROWS = 1024
+"""In one statement: 20 columns of so many rows stay below what either database binds at once."""
 FEW_ROWS = 16
 """Up to here there is a statement for every number of rows; above, for powers of two."""
 

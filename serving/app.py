@@ -137,9 +137,10 @@ def create_app(
         summary="The chatbot that learns from its users.",
         version=importlib.metadata.version("heed"),
         lifespan=lifespan,
+        routes=feedback.busiest.routes,  # before all others
         docs_url=None,
         redoc_url=None,
-        responses={"4XX": {"model": wire.ErrorBody, "description": "What is wrong, and where."}},
+        responses=wire.ERRORS,
     )
     app.add_middleware(
         BodyLimit,

@@ -145,6 +145,8 @@ AsAdmin = Annotated[Caller, Depends(admin)]
 
 
 def _refuse_nul(request: Request) -> None:
+    if not request.path_params and not request.scope.get("query_string"):
+        return  # nothing to take apart, as on the busiest routes
     for name, value in (*request.path_params.items(), *request.query_params.items()):
         if "\x00" in value:
             raise Invalid(f"`{name}` contains a NUL character; remove it.", param=name)

@@ -60,6 +60,12 @@ class ErrorBody(BaseModel):
     error: Fault
 
 
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorBody, "description": "What is wrong, and where."}
+}
+"""How the API's description tells of errors."""
+
+
 def error(fault: HeedError) -> dict[str, Any]:
     """Return the OpenAI error shape."""
     return {

@@ -7,8 +7,10 @@ wrong at the start as a traceback, and would die of a signal before the end had 
 import asyncio
 import contextlib
 import errno
+import gc
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
@@ -25,6 +27,10 @@ from serving.receive_deadline import receiving_within
 from serving.settings import Role, Settings
 from trainer.base_folder import resolve
 
+YOUNG_OBJECTS = 10_000
+"""So many new objects, beyond those that are gone again, make a collection (Python's own: 700)."""
+SWITCH_SECONDS = 0.001
+"""So long a busy thread keeps Python's lock where another waits for it (Python's own: 0.005)."""
 LETTING_GO_SECONDS = 1
 """Once all answers have ended or are cut, their connections have this long to take the last of it."""
 
@@ -144,6 +150,7 @@ async def _serve(app: FastAPI, server: _Server, drain: Drain, door: socket.socke
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
+    _settle()
     async with app.router.lifespan_context(app):
         if told.is_set():
             return
@@ -156,6 +163,20 @@ async def _serve(app: FastAPI, server: _Server, drain: Drain, door: socket.socke
             await drain.finished()
             server.should_exit = True
         await serving
+
+
+def _settle() -> None:
+    """Set Python up for many requests at once, each of which waits for the disk.
+
+    What was loaded by now stays, so no collection need look at it again. (The engine is not among it
+    yet: one that dies must be collected.) Collections of what is young come seldom, since what belongs
+    to a waiting request is found alive each time. A thread that waits for Python's lock, as the writer
+    does after every statement, gets it sooner.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
+    sys.setswitchinterval(SWITCH_SECONDS)
 
 
 def _announce(app: FastAPI, settings: Settings, roles: Sequence[Role], door: socket.socket) -> None:

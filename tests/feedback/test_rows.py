@@ -8,6 +8,7 @@ from feedback.ledger import Event, Kept
 from feedback.models import Person
 from feedback.rows import FEW_ROWS, MOST_ROWS, insert_rows, rows_named
 from feedback.store import Store
+from tests import builders
 
 COLUMNS = ("id", "project_id", "key_id", "first_seen_at")
 
@@ -56,3 +57,9 @@ def test_a_name_may_hold_anything_and_none_finds_nothing(store: Store) -> None:
         query = "SELECT id FROM person WHERE"
         assert rows_named(session.connection(), query, "id", [odd]) == [(odd,)]
         assert rows_named(session.connection(), query, "id", []) == []
+
+
+def test_as_much_feedback_as_a_statement_takes_fits_into_one(store: Store) -> None:
+    """Its rows have the most columns: neither database binds more than so many values at once."""
+    said = builders.told(completion_id=builders.recorded(store))
+    assert len(set(builders.tell(store, *[said] * (MOST_ROWS + 1)))) == MOST_ROWS + 1

@@ -1,0 +1,58 @@
+"""The route that goes past the framework's own way of calling it, and how the server is set up."""
+
+import gc
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from serving.commands import server as command
+from tests.serving.conftest import Server, fault
+
+
+@pytest.fixture
+def _set_up_again() -> Iterator[None]:
+    threshold, switch = gc.get_threshold(), sys.getswitchinterval()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
+    sys.setswitchinterval(switch)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_another_method_is_refused_by_name(server: Server, method: str) -> None:
+    answer = server.http.request(method, "/v1/feedback")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    fault(answer)
+
+
+def test_it_is_described_with_its_body_its_answers_and_its_errors(server: Server) -> None:
+    paths = server.http.get("/openapi.json").json()["paths"]
+    said = paths["/v1/feedback"]["post"]
+    assert set(said["responses"]) == {"200", "201", "4XX"}
+    assert said["responses"]["4XX"] == paths["/v1/feedback/batch"]["post"]["responses"]["4XX"]
+    assert "rating" in said["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    assert said["tags"] == ["feedback"]
+
+
+def test_it_is_counted_under_its_route_whatever_it_answers(own: Server) -> None:
+    own.told(completion_id=own.asked(), rating="up")
+    assert own.tell(completion_id="chatcmpl-none", rating="up").status_code == 404
+    told = own.http.get("/metrics").text
+    for status in (201, 404):
+        wanted = f'{{handler="/v1/feedback",method="POST",status="{status}"}} 1.0'
+        assert f"heed_http_requests_total{wanted}" in told
+
+
+def test_an_address_beside_it_is_another_route(server: Server) -> None:
+    name = server.told(completion_id=server.asked(), rating="up")
+    assert server.http.get(f"/v1/feedback/{name}").status_code == 200
+    assert server.http.post(f"/v1/feedback/{name}", json={}).status_code == 405
+
+
+@pytest.mark.usefixtures("_set_up_again")
+def test_a_running_server_leaves_what_was_loaded_out_of_collections() -> None:
+    command._settle()
+    assert gc.get_freeze_count() > 10_000
+    assert gc.get_threshold()[0] == command.YOUNG_OBJECTS
+    assert sys.getswitchinterval() == pytest.approx(command.SWITCH_SECONDS)
