@@ -5,6 +5,7 @@ prompt and itself only. Logits are computed where a token of an answer is predic
 Knows no objective.
 """
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -123,8 +124,21 @@ def answer_logits(model: Any, batch: Batch) -> Tensor:
 
 def branch_log_probs(model: Any, batch: Batch) -> Tensor:
     """Log-probability (B,) of each branch after its prompt, in nats, its end token included."""
-    tokens = -functional.cross_entropy(answer_logits(model, batch), batch.targets, reduction="none")
-    return tokens.new_zeros(batch.branches).index_add(0, batch.owner, tokens)
+    return _per_branch(_token_log_probs(model, batch), batch)
+
+
+def split_log_probs(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    """As `branch_log_probs`, and what of it stands beyond the shorter answer of a preference (B,)."""
+    tokens = _token_log_probs(model, batch)
+    beyond = [
+        at >= shortest
+        for row in batch.rows
+        for shortest in [min(map(len, row.branches)) if row.kind == "preference" else math.inf]
+        for branch in row.branches
+        for at in range(len(branch))
+    ]
+    there = torch.tensor(beyond, device=tokens.device)
+    return _per_branch(tokens, batch), _per_branch(tokens * there, batch)
 
 
 def shares_prompts(model: Any, row: Row, *, tolerance: float) -> bool:
@@ -143,16 +157,34 @@ def fill_references(
     budget_tokens: int,
     share: bool,
     before_each: Callable[[], None],
+    split: bool = False,
 ) -> None:
-    """Store on the rows the log-probabilities of their branches under the model as it is."""
+    """Store on the rows the log-probabilities of their branches under the model as it is.
+
+    With `split`, also what of them stands beyond the shorter answer of a preference.
+    """
     device = next(model.parameters()).device
     for group in by_length(rows, budget_tokens=budget_tokens):
         before_each()
         batch = collate(group, share=share).to(device)
+        beyond: list[float] = []
         with torch.inference_mode():
-            values = branch_log_probs(model, batch).tolist()
+            if split:
+                values, beyond = (each.tolist() for each in split_log_probs(model, batch))
+            else:
+                values = branch_log_probs(model, batch).tolist()
         for row, first in zip(group, batch.first, strict=True):
             row.reference = values[first : first + len(row.branches)]
+            row.reference_beyond = beyond[first : first + len(row.branches)]
+
+
+def _token_log_probs(model: Any, batch: Batch) -> Tensor:
+    """Log-probability (S,) of each scored token, in nats."""
+    return -functional.cross_entropy(answer_logits(model, batch), batch.targets, reduction="none")
+
+
+def _per_branch(tokens: Tensor, batch: Batch) -> Tensor:
+    return tokens.new_zeros(batch.branches).index_add(0, batch.owner, tokens)
 
 
 _asked = threading.local()

@@ -14,6 +14,7 @@ from feedback.words import content_words, nearly_alike, supersedes
 
 Kind = Literal["demonstration", "preference", "verdict"]
 Source = Literal["new", "past", "general"]
+Made = Literal["", "paraphrase", "typing noise", "pseudo-label"]
 
 
 class Message(TypedDict):
@@ -40,6 +41,9 @@ class Example:
         cluster: the person (or conversation) it came from; items of one cluster are not
             independent.
         signal: nobody said so; it is what their signals say.
+        noise: the probability that the preference or verdict is the wrong way round.
+        made: how an option made this one, where nobody wrote it: its question is a paraphrase or
+            has typing errors, or its answer is the model's own.
     """
 
     kind: Kind
@@ -52,11 +56,13 @@ class Example:
     feedback_ids: tuple[str, ...] = ()
     cluster: str = ""
     signal: bool = False
+    noise: float = 0.0
+    made: Made = ""
 
     @property
     def role(self) -> str:
         """As what it teaches, for receipts and manifests."""
-        return "signal" if self.signal else self.kind
+        return self.made or ("signal" if self.signal else self.kind)
 
 
 def build(words: Sequence[Word], *, held_out: Sequence[Word] = ()) -> list[Example]:

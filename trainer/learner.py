@@ -141,13 +141,7 @@ def train(
                 f"None of {len(examples)} examples can be learned from: {skipped} are longer than "
                 f"the model's context of {base.context_tokens} tokens, the rest weigh nothing."
             )
-        schedule = packing.steps(
-            encoded,
-            budget_tokens=plan.batch_tokens,
-            epochs=plan.epochs,
-            minimum=plan.minimum_steps,
-            seed=plan.seed,
-        )
+        schedule = _schedule(plan, encoded)
     done: list[StepDone] = []
 
     def step_done(step: "StepDone") -> None:
@@ -162,6 +156,8 @@ def train(
     with fold as folded, Lanes(lane_count) as lanes:
         with clock.stage("reference"), _precision(autocast):
             share = _refer(model, encoded, plan, stop_if_asked, exact=autocast is None)
+            if _eased(plan):  # what is easy is known only now
+                schedule = _schedule(plan, encoded, easy_first=True)
         with clock.stage("train"), _few_collections(), tempfile.TemporaryDirectory() as scratch:
             round_trainer.RoundTrainer(
                 model=model,
@@ -205,6 +201,24 @@ def preload() -> None:
     logging.set_verbosity_error()
 
 
+def _eased(plan: Plan) -> bool:
+    return plan.staged_introduction > 0 and plan.staged_order == "easy-first"
+
+
+def _schedule(
+    plan: Plan, encoded: list[rows.Row], *, easy_first: bool = False
+) -> list[packing.Step]:
+    return packing.steps(
+        encoded,
+        budget_tokens=plan.batch_tokens,
+        epochs=plan.epochs,
+        minimum=plan.minimum_steps,
+        seed=plan.seed,
+        staged=plan.staged_introduction,
+        easy_first=easy_first,
+    )
+
+
 def _refer(
     model: Any,
     encoded: list[rows.Row],
@@ -214,10 +228,13 @@ def _refer(
     exact: bool,
 ) -> bool:
     """Fill in the references, and say whether the model can share prompts between branches."""
-    from trainer import batches
+    from trainer import batches, preference_losses
 
     model.eval()
-    judged = [row for row in encoded if row.kind != "demonstration"]
+    eased = _eased(plan)
+    judged = [
+        row for row in encoded if row.kind != "demonstration" or (eased and row.source == "new")
+    ]
     forked = next((row for row in judged if len(row.branches) > 1), None)
     share = forked is None or batches.shares_prompts(
         model, forked, tolerance=1e-3 if exact else 5e-2
@@ -228,6 +245,7 @@ def _refer(
         budget_tokens=2 * plan.batch_tokens,
         share=share,
         before_each=stop_if_asked,
+        split=preference_losses.Form.of(plan).splits,
     )
     return share
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from trainer.batches import Batch
 from trainer.examples import Kind
+from trainer.preference_losses import DPO, Form, margins, preference_losses, verdict_losses
 from trainer.rows import Row
 
 # Iterative RPO's α: how much the likelihood of the preferred answer counts beside the margin.
@@ -38,7 +38,14 @@ def denominators(rows: Sequence[Row]) -> Denominators:
 
 
 def losses(
-    log_probs: Tensor, batch: Batch, over: Denominators, *, beta: float, nll_share: float
+    log_probs: Tensor,
+    batch: Batch,
+    over: Denominators,
+    *,
+    beta: float,
+    nll_share: float,
+    form: Form = DPO,
+    beyond: Tensor | None = None,
 ) -> dict[Kind, Tensor]:
     """The loss of each objective that the batch holds.
 
@@ -48,6 +55,9 @@ def losses(
         over: the step's denominators.
         beta: β of DPO and KTO.
         nll_share: α of Iterative RPO.
+        form: what a preference costs, and how noise is minded.
+        beyond: (branches,) what of the log-probabilities stands beyond the shorter answer of a
+            preference, where the form asks for it.
     """
     found: dict[Kind, Tensor] = {}
     members: dict[Kind, list[int]] = {"demonstration": [], "preference": [], "verdict": []}
@@ -57,10 +67,17 @@ def losses(
         found["demonstration"] = _demonstrations(log_probs, batch, at_demonstrations, over)
     if at_preferences := members["preference"]:
         found["preference"] = _preferences(
-            log_probs, batch, at_preferences, over, beta=beta, nll_share=nll_share
+            log_probs,
+            batch,
+            at_preferences,
+            over,
+            beta=beta,
+            nll_share=nll_share,
+            form=form,
+            beyond=beyond,
         )
     if at_verdicts := members["verdict"]:
-        found["verdict"] = _verdicts(log_probs, batch, at_verdicts, over, beta=beta)
+        found["verdict"] = _verdicts(log_probs, batch, at_verdicts, over, beta=beta, form=form)
     return found
 
 
@@ -79,8 +96,10 @@ def _preferences(
     *,
     beta: float,
     nll_share: float,
+    form: Form,
+    beyond: Tensor | None,
 ) -> Tensor:
-    """DPO with the likelihood of the preferred answer beside it.
+    """DPO, or what the form puts in its place, with the likelihood of the preferred answer beside it.
 
     DPO: Rafailov et al. 2023, https://arxiv.org/abs/2305.18290, equation 7. The term in the
     likelihood, per token of the answer: Iterative RPO, Pang et al. 2024,
@@ -91,15 +110,18 @@ def _preferences(
     chosen = log_probs[[batch.first[i] for i in at]]
     rejected = log_probs[[batch.first[i] + 1 for i in at]]
     weight = log_probs.new_tensor([row.weight for row in rows])
-    reference = log_probs.new_tensor([row.reference[0] - row.reference[1] for row in rows])
     tokens = log_probs.new_tensor([float(len(row.branches[0])) for row in rows])
-    each = -functional.logsigmoid(beta * (chosen - rejected - reference))
+    tails = None
+    if beyond is not None:
+        tails = beyond[[batch.first[i] for i in at]], beyond[[batch.first[i] + 1 for i in at]]
+    margin = margins(chosen, rejected, rows, form=form, beyond=tails)
+    each = preference_losses(margin, rows, beta=beta, form=form)
     each = each - nll_share * chosen / tokens
     return (each * weight).sum() / over.preferences
 
 
 def _verdicts(
-    log_probs: Tensor, batch: Batch, at: list[int], over: Denominators, *, beta: float
+    log_probs: Tensor, batch: Batch, at: list[int], over: Denominators, *, beta: float, form: Form
 ) -> Tensor:
     """KTO: Ethayarajh et al. 2024, https://arxiv.org/abs/2402.01306, equation 7.
 
@@ -117,4 +139,5 @@ def _verdicts(
     sign = log_probs.new_tensor([1.0 if row.liked else -1.0 for row in rows])
     weight = log_probs.new_tensor([row.weight for row in rows])
     each = 1 - torch.sigmoid(beta * sign * (ratio - divergence))
+    each = verdict_losses(each, rows, form=form)
     return (each * weight).sum() / over.verdicts

@@ -140,7 +140,7 @@ def _fates(verdict: Verdict, state: RoundState) -> dict[str, Fate]:
 def _remember(session: Session, row: Round, sorted_: Sorted) -> None:
     now = time.time()
     for example in sorted_.training:
-        if example.source == "new" and example.kind == "demonstration":
+        if example.source == "new" and example.kind == "demonstration" and not example.made:
             session.add(
                 PastExample(
                     id=new_id("pst"),

@@ -21,7 +21,14 @@ _LARGEST_BATCH_TOKENS = 8192
 
 
 def steps(
-    rows: Sequence[Row], *, budget_tokens: int, epochs: float, minimum: int = 0, seed: int
+    rows: Sequence[Row],
+    *,
+    budget_tokens: int,
+    epochs: float,
+    minimum: int = 0,
+    seed: int,
+    staged: float = 0.0,
+    easy_first: bool = False,
 ) -> list[Step]:
     """The whole schedule: for each optimizer step its batches.
 
@@ -31,6 +38,10 @@ def steps(
         epochs: passes over the rows; the last may be a partial one.
         minimum: passes go on, beyond `epochs`, until there are so many steps.
         seed: of the order; every epoch has another.
+        staged: over this share of the steps the share of new rows grows from nothing; what is old
+            comes earlier instead, and every row as often as without it.
+        easy_first: with `staged`, of the new rows those that the reference finds likeliest come
+            first in every pass; needs their references.
     """
     schedule: list[Step] = []
     epoch = 0
@@ -39,6 +50,11 @@ def steps(
         wanted = math.ceil(len(cut) * min(1.0, epochs - epoch)) if epoch < epochs else 0
         schedule += cut[: max(wanted, minimum - len(schedule))]
         epoch += 1
+    if staged:
+        order = _staged([row for step in schedule for batch in step for row in batch], staged)
+        if easy_first:
+            order = _easy_first(order)
+        schedule = _cut(order, budget_tokens, at_least=len(schedule))
     return schedule
 
 
@@ -65,10 +81,45 @@ def _spread(rows: Sequence[Row], rng: random.Random) -> list[Row]:
     return [rows[at] for _, at in sorted(placed)]
 
 
-def _cut(order: Sequence[Row], budget_tokens: int) -> list[Step]:
+def _staged(order: list[Row], ramp: float) -> list[Row]:
+    """The same rows, new ones as dense as a line that rises over the ramp and then stays level.
+
+    Easy or known things first (Bengio, Louradour, Collobert and Weston 2009, "Curriculum
+    learning"): what is rehearsed is known. The order among the new and among the old stays.
+    """
+    new = [row for row in order if row.source == "new"]
+    old = [row for row in order if row.source != "new"]
+    staged: list[Row] = []
+    taken = 0
+    for at in range(len(order)):
+        done = (at + 1) / len(order)
+        risen = done**2 / (2 * ramp) if done < ramp else done - ramp / 2
+        wanted = round(len(new) * risen / (1 - ramp / 2))
+        left = len(old) - (at - taken)
+        if taken < len(new) and (taken < wanted or not left):
+            staged.append(new[taken])
+            taken += 1
+        else:
+            staged.append(old[at - taken])
+    return staged
+
+
+def _easy_first(order: list[Row]) -> list[Row]:
+    """New rows change places among themselves: each pass begins with the likeliest answers."""
+    passes: defaultdict[int, int] = defaultdict(int)
+    keys: list[tuple[int, float, int]] = []
+    for at, row in enumerate(order):
+        if row.source == "new":
+            keys.append((passes[id(row)], -row.reference[0] / len(row.branches[0]), at))
+            passes[id(row)] += 1
+    sorted_rows = iter([order[at] for *_, at in sorted(keys)])
+    return [next(sorted_rows) if row.source == "new" else row for row in order]
+
+
+def _cut(order: Sequence[Row], budget_tokens: int, *, at_least: int = 1) -> list[Step]:
     """As few steps of equal size as stay within the budget, padding included."""
     total = sum(row.tokens for row in order)
-    count = max(1, math.ceil(total / budget_tokens))
+    count = max(at_least, math.ceil(total / budget_tokens))
     while count < len(order):
         parts: list[list[Row]] = [[] for _ in range(count)]
         passed = 0

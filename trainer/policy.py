@@ -190,6 +190,28 @@ class Policy:
         """
         return [each.nats / each.tokens for each in self.likelihoods(rows, adapter=adapter)]
 
+    def typicality(
+        self, rows: Sequence[tuple[Sequence[Message], str]], *, adapter: str | None
+    ) -> list[float]:
+        """Mean over each answer's tokens of log p(token) − log Σ p², in nats.
+
+        Far below 0 for what the model would hardly say. e to its power is the weight of WPO (Zhou
+        et al. 2024, https://arxiv.org/abs/2406.11827, equation 2, sampled alignment).
+
+        Raises:
+            NotFound: no adapter of this name is attached.
+            Invalid: a row is longer than the context.
+        """
+
+        def score(batch: Batch) -> Tensor:
+            every = functional.log_softmax(answer_logits(model, batch), dim=-1)
+            said = every.gather(-1, batch.targets[:, None]).squeeze(-1)
+            each = said - torch.logsumexp(2 * every, dim=-1)
+            return each.new_zeros(batch.branches).index_add(0, batch.owner, each)
+
+        with self._using(adapter) as model, torch.inference_mode():
+            return [each.nats / each.tokens for each in self._scored(rows, score)]
+
     def drift(
         self,
         conversations: Sequence[Sequence[Message]],

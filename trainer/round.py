@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
@@ -24,13 +24,16 @@ from feedback.ids import new_id
 from feedback.models import Exchange
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.store import Store
-from trainer import judging, material, outcome, personal, registry, snapshot
+from trainer import enrichment, judging, material, outcome, personal, registry, snapshot
 from trainer.answered import Answered
 from trainer.base_folder import base_hash, resolve
 from trainer.gate import GateReport
 from trainer.models import Adapter, Round
 from trainer.progress import Running
 from trainer.settings import Plan, TrainerSettings
+
+if TYPE_CHECKING:
+    from trainer.policy import Policy
 
 
 def due(session: Session, settings: TrainerSettings, *, now_seconds: float) -> str | None:
@@ -239,6 +242,7 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         incumbent = registry.get(session, row.incumbent_id) if row.incumbent_id else None
         gathered = material.gather(session, row, plan, settings.data_dir)
         tags = about.tags(session, [word.feedback_id for word in gathered.words])
+        extra = enrichment.read(session, plan, gathered)
     gathered = personal.redacted_material(gathered, settings)
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
     base_folder = resolve(plan.base_model)
@@ -251,7 +255,10 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
             "Nothing in the claimed feedback can be learned from: every vote was contradicted by "
             "a reviewed correction, held out, or has personal data in its answer."
         )
+    sorted_, notes = enrichment.enriched(sorted_, gathered, extra, plan, _surroundings(job))
     counts = outcome.counts(gathered, sorted_)
+    if notes:
+        counts["notes"] = list(notes)
     frozen = snapshot.freeze(
         settings.data_dir / "snapshots" / row.id,
         sorted_.training,
@@ -279,6 +286,26 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         session.commit()
     shutil.rmtree(job.staging, ignore_errors=True)
     return state
+
+
+def _surroundings(job: _Job) -> enrichment.Surroundings:
+    return enrichment.Surroundings(
+        settings=job.settings,
+        present_id=job.row.incumbent_id,
+        base_hash=job.base_hash,
+        open_policy=lambda: _models(job),
+        should_stop=lambda: job.running.stopping is not None,
+    )
+
+
+def _models(job: _Job) -> "Policy":
+    """The base model with the incumbent attached, where there is one."""
+    from trainer.policy import Policy
+
+    policy = Policy.load(job.base_folder, threads=job.plan.threads)
+    if job.parent is not None:
+        policy.attach("incumbent", job.parent)
+    return policy
 
 
 def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
@@ -323,11 +350,7 @@ def _judge(
     sorted_: material.Sorted,
     tags: dict[str, dict[str, Any]],
 ) -> GateReport:
-    from trainer.policy import Policy
-
-    policy = Policy.load(job.base_folder, threads=job.plan.threads)
-    if job.parent is not None:
-        policy.attach("incumbent", job.parent)
+    policy = _models(job)
     policy.attach("candidate", registry.folder(job.settings.data_dir, candidate.digest))
     return judging.judge(
         policy,

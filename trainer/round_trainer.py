@@ -20,12 +20,13 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from feedback.errors import Invalid
-from trainer.batches import Batch, branch_log_probs, collate
+from trainer.batches import Batch, collate
 from trainer.examples import Kind
 from trainer.folded_lora import Folded
 from trainer.lanes import Lanes
 from trainer.objectives import NLL_SHARE, Denominators, denominators, losses
 from trainer.packing import Step
+from trainer.preference_losses import Form
 from trainer.settings import Plan
 
 
@@ -84,6 +85,7 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         self._autocast_dtype = autocast
         self._before_each = before_each
         self._nll_share = nll_share
+        self._form = Form.of(plan)
         self._weights: dict[Kind, float] = objective_weights(plan)
         self._tokens = 0
         self._rate = 0.0
@@ -193,8 +195,16 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         """Each objective's loss, and their weighted sum."""
         batch = inputs.to(self.args.device)
         with self._precision():
-            log_probs = branch_log_probs(model, batch)
-        found = losses(log_probs, batch, over, beta=self._plan.beta, nll_share=self._nll_share)
+            log_probs, beyond = self._form.log_probs(model, batch)
+        found = losses(
+            log_probs,
+            batch,
+            over,
+            beta=self._plan.beta,
+            nll_share=self._nll_share,
+            form=self._form,
+            beyond=beyond,
+        )
         total = log_probs.new_zeros(())
         for kind, loss in found.items():
             total = total + self._weights[kind] * loss

@@ -28,6 +28,9 @@ class Row:
         source: new, past or general.
         reference: log-probability of each branch before training, in nats; filled in by the
             trainer where the objective needs it.
+        reference_beyond: of that, what the tokens beyond the shorter branch of a preference have;
+            filled in where length is desensitised.
+        noise: the probability that the preference or verdict is the wrong way round.
     """
 
     kind: Kind
@@ -37,6 +40,8 @@ class Row:
     liked: bool = True
     source: Source = "new"
     reference: list[float] = field(default_factory=list)
+    reference_beyond: list[float] = field(default_factory=list)
+    noise: float = 0.0
 
     @property
     def tokens(self) -> int:
@@ -171,6 +176,7 @@ def build(
                 weight=example.weight,
                 liked=bool(example.liked),
                 source=example.source,
+                noise=example.noise,
             )
         )
     _mismatch([row for row in rows if row.kind == "verdict"], context_tokens)

@@ -37,6 +37,8 @@ def show(row: Round) -> None:
             ("examples", ", ".join(f"{n} {kind}" for kind, n in _examples(row.counts)) or None),
         ]
     )
+    for note in row.counts.get("notes", ()):
+        output.say(note)
     if row.report:
         _rules(row.report)
         _caught(row.report)

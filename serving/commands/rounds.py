@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serving.commands import output
+from serving.commands import output, round_search
 
 if TYPE_CHECKING:
     from trainer.models import Round
@@ -102,6 +102,9 @@ def cancel(round_id: RoundId, as_json: output.Json = False) -> None:
         output.say(f"Round {row.id} stops within a few seconds.")
     else:
         output.say(f"Round {row.id} is {row.state}: {row.message}")
+
+
+app.command()(round_search.search)
 
 
 def _print(row: "Round") -> None:

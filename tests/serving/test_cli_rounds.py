@@ -216,3 +216,9 @@ def test_cancel_ends_a_round_that_nobody_runs_and_asks_another(store: Store) -> 
     assert "stops within a few seconds" in done("round", "cancel", busy.id)
     with store.session() as session:
         assert session.get_one(Round, busy.id).cancel_requested
+
+
+def test_show_tells_what_options_could_not_do(store: Store) -> None:
+    row = ended(store, counts={**COUNTS, "notes": ["Nobody paraphrased."]})
+    assert "Nobody paraphrased." in done("round", "show", row.id)
+    assert document("round", "show", row.id)["counts"]["notes"] == ["Nobody paraphrased."]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -82,6 +83,61 @@ def test_the_seed_and_the_epoch_decide_the_order() -> None:
 
     assert order(1) == order(1) != order(2)
     assert order(1)[: len(order(1)) // 2] != order(1)[len(order(1)) // 2 :]
+
+
+def shares(schedule: list[packing.Step]) -> list[float]:
+    """The share of new rows in each step."""
+    found = []
+    for step in schedule:
+        sources = [r.source for batch in step for r in batch]
+        found.append(sources.count("new") / len(sources))
+    return found
+
+
+@pytest.mark.parametrize("staged", [0.3, 0.7, 1.0])
+def test_staged_material_comes_in_along_a_line(staged: float) -> None:
+    rows = [row(20, 10) for _ in range(60)]
+    rows += [row(20, 10, source="past") for _ in range(140)]
+    plain = packing.steps(rows, budget_tokens=600, epochs=3, seed=0)
+    ramped = packing.steps(rows, budget_tokens=600, epochs=3, seed=0, staged=staged)
+    found, level = shares(ramped), 0.3 / (1 - staged / 2)
+    for at, share in enumerate(found):
+        risen = min(1.0, (at + 0.5) / len(found) / staged)
+        assert share == pytest.approx(level * risen, abs=0.06)
+    counted = [Counter(id(r) for s in each for b in s for r in b) for each in (plain, ramped)]
+    assert counted[0] == counted[1]
+    assert len(ramped) == len(plain)
+    assert all(sum(map(padded, step)) <= 600 for step in ramped)
+
+
+def test_staging_keeps_the_steps_of_a_small_round_and_its_seed() -> None:
+    rows = [row(20, 5, source=source) for source in ("new", "past", "past", "new")]
+
+    def order(seed: int, **options: Any) -> list[list[int]]:
+        steps = packing.steps(rows, budget_tokens=400, epochs=2, minimum=20, seed=seed, **options)
+        return [[rows.index(r) for batch in step for r in batch] for step in steps]
+
+    assert len(order(1, staged=0.5)) == len(order(1)) == 20
+    assert order(1, staged=0.5) == order(1, staged=0.5) != order(1)
+    assert order(1, staged=0.0) == order(1)
+    alone = [row(20, 5) for _ in range(7)]
+    steps = packing.steps(alone, budget_tokens=60, epochs=1, seed=0, staged=0.5)
+    assert Counter(id(r) for s in steps for b in s for r in b) == Counter(map(id, alone))
+
+
+def test_what_is_easy_comes_first_in_every_pass() -> None:
+    rows = [row(20, 10) for _ in range(12)] + [row(20, 10, source="past") for _ in range(24)]
+    for at, each in enumerate(rows):
+        each.reference = [-float((at * 5) % 12)]
+    options = {"budget_tokens": 90, "epochs": 2, "seed": 0, "staged": 0.5}
+    steps = packing.steps(rows, easy_first=True, **options)  # type: ignore[arg-type]
+    new = [-r.reference[0] for s in steps for b in s for r in b if r.source == "new"]
+    assert len(set(shares(steps))) > 1
+    assert [sorted(new[:12]), sorted(new[12:])] == [[float(n) for n in range(12)]] * 2
+    # Within a step batches go by length, so a neighbour or two may change places.
+    assert all(abs(value - at % 12) <= 2 for at, value in enumerate(new))
+    shuffled = packing.steps(rows, **options)  # type: ignore[arg-type]
+    assert [-r.reference[0] for s in shuffled for b in s for r in b if r.source == "new"] != new
 
 
 def test_a_shared_prompt_changes_no_log_probability(tiny_model: Path) -> None:

@@ -1,0 +1,136 @@
+"""The options of a plan in a whole round on the smallest model: what is frozen, and that it ends."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from feedback.people import people_key
+from feedback.store import Store
+from serving.forgetting import forget
+from tests import builders
+from tests.builders import plan, word
+from tests.serving.command_line import store_at
+from tests.trainer.test_receipts_agree import corrected
+from trainer import enrichment, material, snapshot
+from trainer import round as rounds
+from trainer.enrichment import Extra, Surroundings
+from trainer.material import Gathered
+from trainer.models import PastExample, Round
+from trainer.policy import Policy
+from trainer.settings import TrainerSettings
+
+OPTIONS: dict[str, Any] = {
+    "preference_loss": "robust",
+    "length_control": "desensitised",
+    "off_policy_weighting": "ratio",
+    "augment_prompts": 2,
+    "typing_noise": 0.5,
+    "augmentation_url": "http://127.0.0.1:9",
+    "augmentation_model": "any",
+    "pseudo_label_share": 0.5,
+    "pseudo_label_confidence": 1e-9,
+    "staged_introduction": 0.5,
+    "staged_order": "easy-first",
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    store = store_at(tmp_path / "data", monkeypatch)
+    yield store
+    store.close()
+
+
+def learn(store: Store, model: Path, **options: Any) -> Round:
+    settings = TrainerSettings(
+        base_model=str(model),
+        gate="report-only",
+        rank=4,
+        epochs=0.5,
+        minimum_steps=2,
+        replay_minimum=0,
+        held_out_share=0.3,
+        max_new_tokens=4,
+        threads=1,
+        **options,
+    )
+    with store.session(write=True) as session:
+        row = rounds.open(session, store.settings, settings, trigger="test")
+        session.commit()
+    state = rounds.run(store, store.settings, row.id)
+    with store.session() as session:
+        row = rounds.get(session, row.id)
+    assert state == "promoted", row.message
+    return row
+
+
+def frozen(store: Store, row: Round) -> list[dict[str, Any]]:
+    lines = (store.settings.data_dir / "snapshots" / row.id / "rows.jsonl").read_text()
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def test_a_round_with_every_option_learns_and_says_what_it_could_not_do(
+    store: Store, tiny_model: Path
+) -> None:
+    for name in ("lamp", "rug", "chair", "bowl"):
+        corrected(store, name, f"The {name} is {len(name)} dollars.")
+    first = learn(store, tiny_model)
+    assert "notes" not in first.counts
+    for name in ("desk", "vase", "sofa", "bed", "cup", "pan"):
+        corrected(store, name, f"The {name} is {len(name)} dollars.")
+    for at in range(3):
+        about = builders.recorded(
+            store, who=f"fan{at}", question=f"Is it {at} or more?", answer="It is open."
+        )
+        builders.say(store, f"fan{at}", completion_id=about, rating="up")
+    builders.recorded(store, question="Did nobody vote?", answer="Nobody.", who="quiet")
+    second = learn(store, tiny_model, **OPTIONS)
+    rows = frozen(store, second)
+    made = Counter(row["made"] for row in rows)
+    new = [r for r in rows if r["kind"] == "demonstration" and r["source"] == "new"]
+    corrections = sum(not row["made"] for row in new)
+    assert made["paraphrase"] == 2 * corrections > 0
+    assert 0 < made["typing noise"] < 3 * corrections
+    [own] = [row for row in rows if row["made"] == "pseudo-label"]
+    assert own["messages"][-1]["content"] == "Did nobody vote?"
+    assert own["target"] != "Nobody." and own["weight"] == 0.3
+    assert sum(row["weight"] for row in new) == pytest.approx(corrections)
+    votes = [row for row in rows if row["kind"] == "verdict"]
+    assert votes and all(0 < row["weight"] <= 1 for row in votes)
+    assert any("could not be asked" in note for note in second.counts["notes"])
+    with store.session() as session:
+        past = session.exec(select(PastExample).where(PastExample.round_id == second.id)).all()
+    learned = [row for row in past if row.split == "train"]
+    assert len(learned) == corrections
+
+    people = people_key(store.settings.data_dir)
+    person = next(row["cluster"] for row in rows if row["made"] == "paraphrase")
+    for who in (person, builders.person("quiet")):
+        forget(store, people, who, actor="test")
+    left = [row for row in frozen(store, second) if snapshot.TOMBSTONE not in row]
+    assert left and {person, builders.person("quiet")}.isdisjoint(row["cluster"] for row in left)
+
+
+def test_without_options_nothing_is_loaded_and_the_material_is_the_same(store: Store) -> None:
+    gathered = Gathered(
+        (word(correction="It is 59."), word("fbk_2", rating=1.0, adapter_id="adp_old")),
+        *((),) * 4,
+    )
+    sorted_ = material.sort(gathered, plan())
+
+    def never() -> Policy:
+        raise AssertionError("a model is loaded")
+
+    around = Surroundings(store.settings, "adp_now", "b" * 64, never)
+    with store.session() as session:
+        extra = enrichment.read(session, plan(), gathered)
+    assert extra == Extra()
+    found, notes = enrichment.enriched(sorted_, gathered, extra, plan(), around)
+    assert found is sorted_ and notes == ()
+    noisy, _ = enrichment.enriched(sorted_, gathered, extra, plan(preference_loss="robust"), around)
+    assert noisy == sorted_  # too little tells of noise
