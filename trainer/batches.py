@@ -110,19 +110,25 @@ def answer_logits(model: Any, batch: Batch) -> Tensor:
     head is narrowed.
     """
 
-    given = {"attention_mask": batch.attention_mask, "position_ids": batch.position_ids}
     with _narrowed(model.get_output_embeddings(), batch.at):
-        output = model(
-            input_ids=batch.input_ids,
-            use_cache=False,
-            **{name: value for name, value in given.items() if value is not None},
-        )
+        output = model(**given_to(batch))
     logits: Tensor = output.logits
     return logits.float()
 
 
+def given_to(batch: Batch) -> dict[str, Any]:
+    """What a model is called with for this batch."""
+    given = {"attention_mask": batch.attention_mask, "position_ids": batch.position_ids}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    return {"input_ids": batch.input_ids, "use_cache": False, **wanted}
+
+
 def branch_log_probs(model: Any, batch: Batch) -> Tensor:
     """Log-probability (B,) of each branch after its prompt, in nats, its end token included."""
+    if getattr(model.get_output_embeddings(), "heed_fused", False):
+        from trainer import fused_head
+
+        return fused_head.branch_log_probs(model, batch)
     tokens = -functional.cross_entropy(answer_logits(model, batch), batch.targets, reduction="none")
     return tokens.new_zeros(batch.branches).index_add(0, batch.owner, tokens)
 
