@@ -1,14 +1,21 @@
 """``python -P -m trainer run ROUND_ID``: one round, in a process of its own.
 
 The round's row is the whole interface; memory goes back to the system with the process.
-``python -P -m trainer worker`` does the same for one round after another (`executors.warm`).
+``python -P -m trainer worker`` does the same for one round after another (`executors.warm`), and
+``python -P -m trainer train FOLDER`` trains one adapter without a round (`task`), alone or as one
+of several processes.
 """
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainer.hardware import calm_threads
 
-USAGE = "usage: python -P -m trainer run ROUND_ID | worker"
+if TYPE_CHECKING:
+    from trainer.learner import Progress
+
+USAGE = "usage: python -P -m trainer run ROUND_ID | worker | train FOLDER"
 
 
 def main(arguments: list[str]) -> int:
@@ -21,6 +28,10 @@ def main(arguments: list[str]) -> int:
             from trainer.executors import warm
 
             return warm.serve()
+        case ["train", folder]:
+            return train(Path(folder), None)
+        case ["train", folder, "--rank", rank, "--of", size]:
+            return train(Path(folder), (int(rank), int(size)))
         case _:
             print(USAGE, file=sys.stderr)
             return 2
@@ -41,6 +52,41 @@ def run(round_id: str) -> int:
         print(error.message, file=sys.stderr)
         return 1
     return 0 if state in ("promoted", "refused", "abstained") else 1
+
+
+def train(folder: Path, among: tuple[int, int] | None) -> int:
+    """Train the adapter that a task folder asks for; 0 where it was.
+
+    Args:
+        folder: holds the task.
+        among: this process's rank and how many a round has started; None under torchrun, or where
+            the task is done alone.
+    """
+    from feedback.errors import HeedError
+    from trainer import learner, task
+    from trainer.distributed import launched
+    from trainer.executors import ranks
+
+    try:
+        seat = ranks.seat(folder, *among) if among else launched()
+        work = task.read(folder)
+        learner.train(
+            work.plan,
+            work.base_folder,
+            work.examples,
+            parent=work.parent,
+            out=work.out,
+            report=_say if seat is None or seat.rank == 0 else lambda _: None,
+            seat=seat,
+        )
+    except HeedError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _say(step: "Progress") -> None:
+    print(f"{step.step}/{step.steps} loss {step.loss:.4f}", flush=True)
 
 
 if __name__ == "__main__":

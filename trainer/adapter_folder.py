@@ -13,13 +13,25 @@ from typing import Any
 import torch
 
 from feedback.errors import Invalid
+from trainer import layers
 from trainer.settings import Plan
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def fresh(model: Any, plan: Plan) -> Any:
-    """The model with a new adapter on all linear layers but the head, which changes nothing yet."""
+    """The model with a new adapter on all linear layers but the head, which changes nothing yet.
+
+    Of LoRA's variants those are offered whose adapter is at home on the unchanged base model, so
+    that rounds can continue it and engines can serve it beside others: rsLoRA (Kalajdzievski 2023,
+    https://arxiv.org/abs/2312.03732) and, for experiments, DoRA (Liu et al. 2024,
+    https://arxiv.org/abs/2402.09353). PiSSA and OLoRA start from a base model from which they have
+    taken the adapter away: such an adapter is nothing without that other base, or has twice the
+    rank once it is converted.
+
+    Raises:
+        Invalid: only some layers are to learn, and they cannot be told apart.
+    """
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(plan.seed)
@@ -27,8 +39,11 @@ def fresh(model: Any, plan: Plan) -> Any:
         r=plan.rank,
         lora_alpha=plan.alpha,
         lora_dropout=plan.dropout,
-        target_modules="all-linear",
+        target_modules=_targets(model, plan),
         task_type="CAUSAL_LM",
+        fan_in_fan_out=layers.transposed(model),
+        use_rslora=plan.lora_variant == "rslora",
+        use_dora=plan.lora_variant == "dora",
     )
     with _quiet():
         return get_peft_model(model, config)
@@ -48,6 +63,19 @@ def resume(model: Any, folder: Path, *, dropout: float) -> Any:
     config.inference_mode = False
     with _quiet():
         return PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=True)
+
+
+def learn_on_top(model: Any, share: float) -> None:
+    """Let the adapter's weights in the top `share` of the layers learn, and no others.
+
+    A fresh adapter has no others; a parent's stay as they are below.
+
+    Raises:
+        Invalid: the layers cannot be told apart, or the adapter has no weights up there.
+    """
+    if share < 1:
+        count = len(layers.blocks(model)[1])
+        layers.train_from(model, layers.first_trained(count, share))
 
 
 def attach(model: Any, folder: Path, name: str) -> Any:
@@ -122,6 +150,14 @@ def write(model: Any, out: Path, *, base_model: str) -> None:
         if not existed:
             shutil.rmtree(out, ignore_errors=True)
         raise
+
+
+def _targets(model: Any, plan: Plan) -> str | list[str]:
+    if plan.trained_layers_share == 1:
+        return "all-linear"
+    count = len(layers.blocks(model)[1])
+    first = layers.first_trained(count, plan.trained_layers_share)
+    return layers.linear_names(model, first=first)
 
 
 @contextmanager

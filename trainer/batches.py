@@ -111,15 +111,17 @@ def answer_logits(model: Any, batch: Batch) -> Tensor:
     head is narrowed.
     """
 
-    given = {"attention_mask": batch.attention_mask, "position_ids": batch.position_ids}
     with _narrowed(model.get_output_embeddings(), batch.at):
-        output = model(
-            input_ids=batch.input_ids,
-            use_cache=False,
-            **{name: value for name, value in given.items() if value is not None},
-        )
+        output = model(**given_to(batch))
     logits: Tensor = output.logits
     return logits.float()
+
+
+def given_to(batch: Batch) -> dict[str, Any]:
+    """What a model is called with for this batch."""
+    given = {"attention_mask": batch.attention_mask, "position_ids": batch.position_ids}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    return {"input_ids": batch.input_ids, "use_cache": False, **wanted}
 
 
 def branch_log_probs(model: Any, batch: Batch) -> Tensor:
@@ -180,6 +182,10 @@ def fill_references(
 
 def _token_log_probs(model: Any, batch: Batch) -> Tensor:
     """Log-probability (S,) of each scored token, in nats."""
+    if getattr(model.get_output_embeddings(), "heed_fused", False):
+        from trainer import fused_head
+
+        return fused_head.token_log_probs(model, batch)
     return -functional.cross_entropy(answer_logits(model, batch), batch.targets, reduction="none")
 
 

@@ -5,7 +5,7 @@ parameters a rank of 32 is a sixth of the width: three products per layer, two o
 longer than one. Knows no objective, no data and no trainer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,9 +27,23 @@ class Folded:
         return len(self._layers)
 
     @property
+    def trained(self) -> list["_Layer"]:
+        """The layers whose A and B learn now."""
+        return [layer for layer in self._layers if layer.product.requires_grad]
+
+    @property
     def products(self) -> list[Tensor]:
-        """W + sBA (out, in) of each layer; their gradients lead on to A and B."""
-        return [layer.product for layer in self._layers]
+        """W + sBA (out, in) of each of these layers; their gradients lead on to A and B."""
+        return [layer.product for layer in self.trained]
+
+    def by_factor(self, gradients: Sequence[Tensor | None]) -> dict[int, Tensor]:
+        """The gradients of the products, by the id of their layer's A.
+
+        Args:
+            gradients: in the order of `products`; what follows them is not looked at.
+        """
+        pairs = zip(self.trained, gradients, strict=False)
+        return {id(layer.down): gradient for layer, gradient in pairs if gradient is not None}
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -78,9 +92,13 @@ class _Layer:
         self.down, self.up = layer.lora_A[name].weight, layer.lora_B[name].weight
         self._scale = layer.scaling[name]
         self.product: Tensor = self._base.weight
+        self._settled = False
 
     def refresh(self) -> None:
+        if self._settled and not self.down.requires_grad:
+            return  # frozen, and multiplied since
         self.product = addmm(self._base.weight, self.up, self.down, alpha=self._scale)
+        self._settled = not self.down.requires_grad
 
     def forward(self, x: Tensor, *_args: object, **_kwargs: object) -> Tensor:
         return functional.linear(x, self.product, self._base.bias)

@@ -7,6 +7,7 @@ the share. The result is factored again to the same rank by its singular values,
 approximation of that rank there is (Eckart and Young, 1936).
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from feedback.errors import Invalid
 
-WEIGHTS = "adapter_model.safetensors"
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def interpolate(previous: Path | None, new: Path, *, share: float) -> None:
@@ -27,11 +28,13 @@ def interpolate(previous: Path | None, new: Path, *, share: float) -> None:
         share: how much of the way is gone, in (0, 1]; 1 changes nothing.
 
     Raises:
-        Invalid: the two adapters do not have the same modules and shapes.
+        Invalid: the two adapters do not have the same modules and shapes, they scale their product
+            differently, or the adapter is no product (DoRA).
     """
     if share == 1:
         return
     ours = load_file(new / WEIGHTS)
+    _check_products(previous, new, ours)
     theirs = load_file(previous / WEIGHTS) if previous is not None else None
     if theirs is not None and {name: each.shape for name, each in theirs.items()} != {
         name: each.shape for name, each in ours.items()
@@ -50,6 +53,25 @@ def interpolate(previous: Path | None, new: Path, *, share: float) -> None:
     staging = new / f"{WEIGHTS}.part"
     save_file({name: each.contiguous() for name, each in ours.items()}, staging, {"format": "pt"})
     os.replace(staging, new / WEIGHTS)
+
+
+def _check_products(previous: Path | None, new: Path, ours: dict[str, torch.Tensor]) -> None:
+    if any("magnitude" in name for name in ours):
+        raise Invalid(
+            f"The adapter in {new} is a DoRA adapter, which is no product BA and cannot be "
+            "interpolated. Set trainer.step_share to 1.",
+            param="step_share",
+        )
+    if previous is not None and _scaling(previous) != _scaling(new):
+        raise Invalid(f"The adapters in {previous} and {new} scale their product differently.")
+
+
+def _scaling(folder: Path) -> list[object]:
+    """What PEFT multiplies BA with is made from these; alike everywhere where there is no config."""
+    path = folder / CONFIG
+    said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    names = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
+    return [said.get(name) or None for name in names]
 
 
 def _factored(a: torch.Tensor, b: torch.Tensor, *, rank: int) -> tuple[torch.Tensor, torch.Tensor]:

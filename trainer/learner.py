@@ -22,6 +22,8 @@ from trainer.settings import Plan
 if TYPE_CHECKING:
     import torch
 
+    from trainer.base_model import BaseModel
+    from trainer.distributed import Group, Seat
     from trainer.round_trainer import StepDone
 
 # Below this size casts cost more than bf16 gains on a CPU (measured on the starter model).
@@ -80,6 +82,7 @@ def train(
     out: Path,
     report: Callable[[Progress], None],
     should_stop: Callable[[], bool] = lambda: False,
+    seat: "Seat | None" = None,
 ) -> Trained:
     """Train an adapter that continues `parent` on the mixed examples, and write it to `out`.
 
@@ -96,11 +99,14 @@ def train(
         out: folder that receives adapter_config.json and adapter_model.safetensors.
         report: called after every optimizer step.
         should_stop: asked before every batch.
+        seat: of this process, where several train together with the same arguments; the first of
+            them reports, may be stopped, and writes.
 
     Raises:
         Invalid: there is nothing to learn from, the base or the parent cannot be used, or
             training diverged.
         Cancelled: `should_stop` said so; `out` is untouched.
+        Unavailable: another process that trains with this one is gone.
     """
     clock = _Clock()
     if not examples:
@@ -114,21 +120,23 @@ def train(
         preload()
         import torch
 
-        from trainer import adapter_folder, base_model, folded_lora, round_trainer
+        from trainer import (
+            adapter_folder,
+            distributed,
+            ewc,
+            folded_lora,
+            lower_activations,
+            round_trainer,
+        )
 
-        threads, lane_count = hardware.spread(plan.threads, base_folder=base_folder)
+        threads, lane_count = hardware.spread(
+            plan.threads, base_folder=base_folder, processes=seat.size if seat else 1
+        )
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
     stop_if_asked()
     with clock.stage("load"):
-        base = base_model.load(base_folder, dtype=torch.float32)
-        autocast = _autocast(plan, base.parameters)
-        if autocast is not None:
-            base.model.to(autocast)  # frozen, so nothing is lost by keeping it as it is computed
-        if parent is None:
-            model = adapter_folder.fresh(base.model, plan)
-        else:
-            model = adapter_folder.resume(base.model, parent, dropout=plan.dropout)
+        base, model, autocast = _load(plan, base_folder, parent)
     with clock.stage("encode"):
         encoded, skipped = rows.build(
             examples,
@@ -153,11 +161,28 @@ def train(
         )
 
     fold = folded_lora.folded(model) if autocast is None else nullcontext()
-    with fold as folded, Lanes(lane_count) as lanes:
+    kept = lower_activations.kept(
+        model, schedule, share=plan.trained_layers_share, precision=plan.lower_activations
+    )
+    with (
+        distributed.joined(seat, stop_if_asked) as group,
+        fold as folded,
+        Lanes(lane_count) as lanes,
+        kept as lower,
+    ):
         with clock.stage("reference"), _precision(autocast):
-            share = _refer(model, encoded, plan, stop_if_asked, exact=autocast is None)
+            share = _refer(model, encoded, plan, stop_if_asked, exact=autocast is None, group=group)
             if _eased(plan):  # what is easy is known only now
                 schedule = _schedule(plan, encoded, easy_first=True)
+            anchor = ewc.anchor(model, encoded, plan, share=share, before_each=stop_if_asked)
+            if lower is not None:
+                lower.fill(
+                    model,
+                    encoded,
+                    budget_tokens=2 * plan.batch_tokens,
+                    share=share,
+                    before_each=stop_if_asked,
+                )
         with clock.stage("train"), _few_collections(), tempfile.TemporaryDirectory() as scratch:
             round_trainer.RoundTrainer(
                 model=model,
@@ -169,12 +194,16 @@ def train(
                 folded=folded,
                 lanes=lanes,
                 autocast=autocast,
+                lower=lower,
+                anchor=anchor,
+                group=group,
                 report=step_done,
                 before_each=stop_if_asked,
             ).train()
     stop_if_asked()
-    with clock.stage("save"):
-        adapter_folder.write(model, out, base_model=plan.base_model)
+    if seat is None or seat.rank == 0:
+        with clock.stage("save"):
+            adapter_folder.write(model, out, base_model=plan.base_model)
     objectives = {kind: loss for step in done for kind, loss in step.objectives.items()}
     return Trained(
         steps=len(done),
@@ -219,6 +248,28 @@ def _schedule(
     )
 
 
+def _load(
+    plan: Plan, base_folder: Path, parent: Path | None
+) -> "tuple[BaseModel, Any, torch.dtype | None]":
+    """The base model, the same with the adapter to train, and what to compute in."""
+    import torch
+
+    from trainer import adapter_folder, base_model, fused_head
+
+    base = base_model.load(base_folder, dtype=torch.float32)
+    autocast = _autocast(plan, base.parameters)
+    if autocast is not None:
+        base.model.to(autocast)  # frozen, so nothing is lost by keeping it as it is computed
+    if fused_head.applies():
+        fused_head.install(base.model)
+    if parent is None:
+        model = adapter_folder.fresh(base.model, plan)
+    else:
+        model = adapter_folder.resume(base.model, parent, dropout=plan.dropout)
+    adapter_folder.learn_on_top(model, plan.trained_layers_share)
+    return base, model, autocast
+
+
 def _refer(
     model: Any,
     encoded: list[rows.Row],
@@ -226,6 +277,7 @@ def _refer(
     stop_if_asked: Callable[[], None],
     *,
     exact: bool,
+    group: "Group | None",
 ) -> bool:
     """Fill in the references, and say whether the model can share prompts between branches."""
     from trainer import batches, preference_losses
@@ -241,12 +293,14 @@ def _refer(
     )
     batches.fill_references(
         model,
-        judged,
+        judged if group is None else group.own(judged),
         budget_tokens=2 * plan.batch_tokens,
         share=share,
         before_each=stop_if_asked,
         split=preference_losses.Form.of(plan).splits,
     )
+    if group is not None:
+        group.tell_references(judged, next(model.parameters()).device)
     return share
 
 

@@ -310,23 +310,29 @@ def _models(job: _Job) -> "Policy":
 
 def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
     from trainer import learner
+    from trainer.executors import ranks
     from trainer.interpolation import interpolate
+    from trainer.task import Task
 
     shutil.rmtree(job.staging, ignore_errors=True)  # what an earlier attempt left half done
     job.staging.parent.mkdir(parents=True, exist_ok=True)
-    trained = learner.train(
-        job.plan,
-        job.base_folder,
-        snapshot.read(frozen),
-        parent=job.parent,
-        out=job.staging,
-        report=lambda step: job.running.advance(
-            step.step / step.steps,
-            f"Step {step.step}/{step.steps}, loss {step.loss:.3f}",
-            **asdict(step),
-        ),
-        should_stop=lambda: job.running.stopping is not None,
-    )
+    examples = snapshot.read(frozen)
+    work = Task(job.plan, job.base_folder, tuple(examples), job.parent, job.staging)
+    with ranks.beside(work, job.staging.with_suffix(".task")) as seat:
+        trained = learner.train(
+            job.plan,
+            job.base_folder,
+            examples,
+            parent=job.parent,
+            out=job.staging,
+            report=lambda step: job.running.advance(
+                step.step / step.steps,
+                f"Step {step.step}/{step.steps}, loss {step.loss:.3f}",
+                **asdict(step),
+            ),
+            should_stop=lambda: job.running.stopping is not None,
+            seat=seat,
+        )
     interpolate(job.parent, job.staging, share=job.plan.step_share)
     if trained.skipped:
         job.running.advance(

@@ -8,7 +8,7 @@ checkpoints, sampling and telemetry, is switched off.
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -20,14 +20,20 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from feedback.errors import Invalid
+from trainer import layers
 from trainer.batches import Batch, collate
+from trainer.distributed import Group
+from trainer.ewc import Anchor
 from trainer.examples import Kind
+from trainer.feed import Feed, rows_of
 from trainer.folded_lora import Folded
 from trainer.lanes import Lanes
+from trainer.lower_activations import LowerActivations, given
 from trainer.objectives import NLL_SHARE, Denominators, denominators, losses
 from trainer.packing import Step
 from trainer.preference_losses import Form
 from trainer.settings import Plan
+from trainer.unfreezing import Unfreezing
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,9 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         folded: the layers that are computed as one product, if any.
         lanes: where the batches of a step run; how many changes no result.
         autocast: the dtype to compute in, or None for the weights' own.
+        lower: what is kept of the layers that do not learn, if anything.
+        anchor: what holds the adapter where it was, if anything.
+        group: the processes that share every step, if this is not the only one.
         report: called after every step.
         before_each: called before every batch; may raise to stop.
         nll_share: weight of the preferred answer's likelihood beside DPO.
@@ -73,6 +82,9 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         folded: Folded | None = None,
         lanes: Lanes | None = None,
         autocast: torch.dtype | None = None,
+        lower: LowerActivations | None = None,
+        anchor: Anchor | None = None,
+        group: Group | None = None,
         report: Callable[[StepDone], None] = lambda _: None,
         before_each: Callable[[], None] = lambda: None,
         nll_share: float = NLL_SHARE,
@@ -83,6 +95,9 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         self._folded = folded
         self._lanes = lanes or Lanes(1)
         self._autocast_dtype = autocast
+        self._lower, self._anchor, self._group = lower, anchor, group
+        self._penalty = 0.0
+        self._unfreezing: Unfreezing | None = None
         self._before_each = before_each
         self._nll_share = nll_share
         self._form = Form.of(plan)
@@ -124,16 +139,23 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
             callbacks=[_Reporter(self, report)],
         )
         self.remove_callback(PrinterCallback)
+        if group is not None:
+            group.own_chance(plan.seed)
 
     def get_train_dataloader(self) -> Any:
         """The schedule, collated as it is read."""
-        return _Feed(self._schedule, pad=self.processing_class.pad_token_id or 0, share=self._share)
+        return Feed(
+            self._schedule,
+            pad=self.processing_class.pad_token_id or 0,
+            share=self._share,
+            group=self._group,
+        )
 
     def _get_num_items_in_batch(
         self, batch_samples: list[list[Batch]], device: torch.device
     ) -> Denominators:
         """One denominator per objective, over everything that the optimizer step holds."""
-        return denominators([row for step in batch_samples for b in step for row in b.rows])
+        return denominators([row for step in batch_samples for row in rows_of(step)])
 
     def training_step(
         self, model: Any, inputs: list[Batch], num_items_in_batch: Denominators | None = None
@@ -143,8 +165,19 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
             model.train()
         self._rate = self._get_learning_rate()
         self._objectives.clear()
-        over = num_items_in_batch or denominators([row for b in inputs for row in b.rows])
+        over = num_items_in_batch or denominators(rows_of(inputs))
+        if self._lower is not None:
+            self._lower.settle()
+        if self._unfreezing is not None:
+            self._unfreezing.at(self.state.global_step)
+        if self._group is None:
+            return self._gradients(model, inputs, over)
+        return self._together(self._group, model, inputs, over)
+
+    def _gradients(self, model: Any, inputs: list[Batch], over: Denominators) -> Tensor:
+        """Leave the gradient of these batches on the weights, and return their loss."""
         products, weights = self._differentiated(model)
+        self._penalty = 0.0
 
         def gradients(batch: Batch) -> tuple[Mapping[Kind, float], Tensor, list[Tensor | None]]:
             self._before_each()
@@ -165,10 +198,40 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
             self._tokens += batch.tokens
         for weight, gradient in zip(weights, summed[len(products) :], strict=True):
             weight.grad = gradient
+        if self._anchor is not None and (self._group is None or self._group.first):
+            slopes = {} if self._folded is None else self._folded.by_factor(summed)
+            self._penalty = self._anchor.pull(slopes)
+            loss += self._penalty
         asked = [(p, g) for p, g in zip(products, summed, strict=False) if g is not None]
         if asked:
             torch.autograd.backward([p for p, _ in asked], [g for _, g in asked])
         return loss
+
+    def _together(
+        self,
+        group: Group,
+        model: Any,
+        inputs: list[Batch],
+        over: Denominators,
+    ) -> Tensor:
+        """As `_gradients`, over the batches of all processes; what fails in one fails in all."""
+        fault: Exception | None = None
+        loss, before = torch.zeros((), device=self.args.device), self._tokens
+        try:
+            loss = self._gradients(model, inputs, over)
+        except Exception as error:  # noqa: BLE001 - raised by `sum`, once the others know
+            fault = error
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        kinds = list(self._weights)
+        numbers = [loss.item(), self._tokens - before, self._penalty]
+        numbers += [self._objectives.get(kind, 0.0) for kind in kinds]
+        numbers += [float(kind in self._objectives) for kind in kinds]
+        total, tokens, self._penalty, *rest = group.sum(trained, numbers, fault)
+        self._tokens = before + round(tokens)
+        for kind, value, seen in zip(kinds, rest, rest[len(kinds) :], strict=False):
+            if seen:
+                self._objectives[kind] = value
+        return loss.new_tensor(total)
 
     def compute_loss(
         self,
@@ -194,7 +257,7 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> tuple[Mapping[Kind, float], Tensor]:
         """Each objective's loss, and their weighted sum."""
         batch = inputs.to(self.args.device)
-        with self._precision():
+        with self._precision(), given(self._lower, batch):
             log_probs, beyond = self._form.log_probs(model, batch)
         found = losses(
             log_probs,
@@ -209,6 +272,19 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         for kind, loss in found.items():
             total = total + self._weights[kind] * loss
         return {kind: loss.item() for kind, loss in found.items()}, total
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Transformers' own, or one with a group for every rate; everything is trainable yet."""
+        trained = self.model if model is None else model
+        if self._plan.unfreeze_every_steps:
+            every = self._plan.unfreeze_every_steps
+            self._unfreezing = Unfreezing.of(trained, every_steps=every)
+        groups = layers.rates(trained, self._plan, decayed=self.get_decay_parameter_names(trained))
+        if groups is not None:
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            self.optimizer = kind(groups, **options)
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The plan's schedule without the two rates of zero that stand at its ends.
@@ -253,7 +329,8 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
 
     def step_loss(self) -> float:
         """The weighted loss of the step in progress."""
-        return sum(self._weights[kind] * loss for kind, loss in self._objectives.items())
+        objectives = sum(self._weights[kind] * loss for kind, loss in self._objectives.items())
+        return objectives + self._penalty
 
     def _precision(self) -> AbstractContextManager[object]:
         if self._autocast_dtype is None:
@@ -281,20 +358,6 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
 
 def _one_later(rate: Callable[[int], float]) -> Callable[[int], float]:
     return lambda step: rate(step + 1)
-
-
-class _Feed:
-    """What the Trainer takes for a data loader: one item per optimizer step."""
-
-    def __init__(self, schedule: list[Step], *, pad: int, share: bool) -> None:
-        self._schedule, self._pad, self._share = schedule, pad, share
-
-    def __len__(self) -> int:
-        return len(self._schedule)
-
-    def __iter__(self) -> Iterator[list[Batch]]:
-        for step in self._schedule:
-            yield [collate(rows, pad=self._pad, share=self._share) for rows in step]
 
 
 class _Reporter(TrainerCallback):  # type: ignore[misc]

@@ -4,7 +4,7 @@ Knows no torch. The plan is stored on the round, so that a round runs as it was 
 the settings say by then.
 """
 
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -26,6 +26,46 @@ class Plan(BaseModel):
     rank: int = Field(32, gt=0, description="Rank of the adapter.")
     alpha: int = Field(64, gt=0, description="LoRA's alpha; the update is scaled by alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
+    lora_variant: Literal["lora", "rslora", "dora"] = Field(
+        "lora",
+        description="What a fresh adapter is: plain LoRA, rank-stabilised LoRA (scaled by alpha / "
+        "√rank), or DoRA, which only experiments may choose: nothing here serves it. A later "
+        "adapter is what its parent was.",
+    )
+    lora_plus_ratio: float = Field(
+        1.0, gt=0, description="LoRA+: B learns at this many times the rate of A; 1 is plain LoRA."
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Each layer learns at this share of the rate of the one above it; 1 gives all "
+        "the same.",
+    )
+    unfreeze_every_steps: int = Field(
+        0,
+        ge=0,
+        description="Gradual unfreezing: the top layer learns first, and one more joins it every "
+        "so many steps; one whose turn does not come in a round does not learn in it. 0 lets all "
+        "learn from the start.",
+    )
+    trained_layers_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the layers, from the top, that have an adapter and learn.",
+    )
+    lower_activations: Literal["fp16", "fp32", "off"] = Field(
+        "fp16",
+        description="Where only upper layers learn, what reaches them is computed once per "
+        "example and kept in memory in this precision; off computes it every time.",
+    )
+    ewc_weight: float = Field(
+        0.0,
+        ge=0,
+        description="λ of elastic weight consolidation: how hard the adapter is held where old "
+        "material needs it; 0 switches it off. Takes twice the memory of the adapted weights.",
+    )
     learning_rate: float = Field(4e-3, gt=0, description="Peak rate of the adapter's weights.")
     epochs: float = Field(2.0, gt=0, description="Passes over the mixed material.")
     minimum_steps: int = Field(
@@ -46,6 +86,12 @@ class Plan(BaseModel):
     )
     threads: int | None = Field(
         None, gt=0, description="CPU threads; by default the free cores, one for a small model."
+    )
+    processes: int = Field(
+        1,
+        gt=0,
+        description="Processes on this machine that share the batches of every training step; one "
+        "for each GPU, or on a CPU for each socket.",
     )
     demonstration_weight: float = Field(1.0, ge=0, description="λ of the next-token loss.")
     preference_weight: float = Field(0.05, ge=0, description="λ of the DPO loss.")
@@ -194,7 +240,7 @@ class Plan(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _hold_together(self) -> "Plan":
+    def _hold_together(self) -> Self:
         noise = self.label_noise
         if not isinstance(noise, str) and not 0 <= noise < 0.5:
             raise ValueError("label_noise is `estimated` or a number from 0 up to 0.5, exclusive")
@@ -208,6 +254,15 @@ class Plan(BaseModel):
                 "augmentation_url is http(s)://host/v1, without a password: a key belongs into "
                 "AUGMENTATION_API_KEY"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_product_where_one_is_needed(self) -> Self:
+        """DoRA's update is no product BA, which interpolation and consolidation are about."""
+        if self.lora_variant == "dora" and self.step_share != 1:
+            raise ValueError("lora_variant dora cannot be interpolated: set step_share to 1.")
+        if self.lora_variant == "dora" and self.ewc_weight:
+            raise ValueError("lora_variant dora has no product BA to hold: set ewc_weight to 0.")
         return self
 
 
@@ -231,6 +286,16 @@ class TrainerSettings(Plan):
         description="Keep a process that has everything imported and forks one for each round: "
         "rounds start at once, for half a gigabyte of idle memory.",
     )
+
+    @model_validator(mode="after")
+    def _what_an_engine_can_serve(self) -> Self:
+        """Known now, and not after a round was trained, judged and promoted."""
+        if self.lora_variant == "dora":
+            raise ValueError(
+                "lora_variant dora is for experiments: neither the local engine nor vLLM serves "
+                "DoRA adapters. Use lora or rslora."
+            )
+        return self
 
     def plan(self) -> Plan:
         """The part that a round freezes."""

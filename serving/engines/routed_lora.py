@@ -26,7 +26,6 @@ _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weig
 _UNSUPPORTED = (
     "alora_invocation_tokens",
     "arrow_config",
-    "fan_in_fan_out",
     "kasa_config",
     "layer_replication",
     "lora_bias",
@@ -63,7 +62,7 @@ class AdapterBank:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._linears = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+        self._linears = {n: m for n, m in model.named_modules() if _wide_and_high(m)}
         self._routed: dict[str, _Routed] = {}
         self._routes = _Routes(next(model.parameters()).device)
 
@@ -109,7 +108,8 @@ class AdapterBank:
         if set(pair) != {"A", "B"}:
             raise _refused(folder, f"{name} has lora_{min(pair)} without its other half")
         a, b, rank = pair["A"], pair["B"], _pattern(config, "rank_pattern", "r", name)
-        expected = (rank, linear.in_features), (linear.out_features, rank)
+        wide, high = _wide_and_high(linear)
+        expected = (rank, wide), (high, rank)
         if (tuple(a.shape), tuple(b.shape)) != expected:
             raise _refused(
                 folder,
@@ -121,7 +121,8 @@ class AdapterBank:
         alpha = _pattern(config, "alpha_pattern", "lora_alpha", name)
         scaling = alpha / (rank**0.5 if config.get("use_rslora") else rank)
         # In the type and on the device of the base weights, laid out for x @ down @ up.
-        a, b = a.to(linear.weight), b.to(linear.weight)
+        weight: Any = linear.weight
+        a, b = a.to(weight), b.to(weight)
         return LowRank(a.t().contiguous(), b.t().contiguous(), scaling)
 
 
@@ -154,7 +155,7 @@ class _Routes:
 class _Routed:
     """One Linear with the updates of all adapters that target it."""
 
-    def __init__(self, linear: nn.Linear, routes: _Routes) -> None:
+    def __init__(self, linear: nn.Module, routes: _Routes) -> None:
         self.updates: dict[str, LowRank] = {}
         self._routes = routes
         self.hook = linear.register_forward_hook(self._add)
@@ -174,6 +175,15 @@ class _Routed:
             else:
                 delta = x.index_select(0, rows) @ update.down @ update.up
                 output.index_add_(0, rows, delta, alpha=update.scaling)
+
+
+def _wide_and_high(module: nn.Module) -> tuple[int, ...]:
+    """In and out of a linear layer, GPT-2's transposed kind included; empty for others."""
+    from transformers.pytorch_utils import Conv1D
+
+    if isinstance(module, nn.Linear):
+        return module.in_features, module.out_features
+    return tuple(module.weight.shape) if isinstance(module, Conv1D) else ()
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -212,7 +222,7 @@ def _read_pairs(folder: Path) -> dict[str, dict[str, Tensor]]:
 
 
 def _check_complete(
-    folder: Path, config: dict[str, Any], linears: dict[str, nn.Linear], adapter: Adapter
+    folder: Path, config: dict[str, Any], linears: dict[str, nn.Module], adapter: Adapter
 ) -> None:
     """Refuse a file that lost some of its layers; only a plain list of targets can tell."""
     targets = config.get("target_modules")
