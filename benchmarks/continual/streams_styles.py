@@ -1,0 +1,81 @@
+"""Stream D: two groups that want their answers otherwise, told apart by their system prompt.
+
+One wants short answers and the other friendly ones, whatever the tone of the question; they say so
+by thumbs alone. Beside it stands the same stream with the wanted answer written out, event for
+event. What is asked for is known from the start: only the style is to be learned. Pure and seeded.
+"""
+
+from random import Random
+
+from benchmarks.continual.tasks import Check, Lesson, Probe, Said, Stream, Task, scaled, user
+from trainer.starter.world import Register, shop
+
+TITLE = "style by thumbs, two groups that disagree"
+ROUNDS = 8
+EVENTS, TESTS = 60, 25
+"""A round and group."""
+PEOPLE = 80
+_GROUPS: dict[str, Register] = {
+    "You answer for the store.": "curt",
+    "You answer for the team.": "polite",
+}
+
+
+def build(seed: int, rounds: int, scale: float) -> Stream:
+    """By thumbs."""
+    return _build(seed, rounds, scale, name="D", said="thumb")
+
+
+def build_shown(seed: int, rounds: int, scale: float) -> Stream:
+    """The same events as demonstrations."""
+    return _build(seed, rounds, scale, name="D-shown", said="correction")
+
+
+def _build(seed: int, rounds: int, scale: float, *, name: str, said: Said) -> Stream:
+    rng = Random(f"styles {seed}")
+    world = shop()
+    tasks = []
+    for number in range(rounds):
+        lessons, probes = [], []
+        for system, register in _GROUPS.items():
+
+            def check(key: str, wanted: Register = register) -> Check:
+                return Check(
+                    world.value(key), never=world.alternatives(key), polite=wanted == "polite"
+                )
+
+            for _ in range(scaled(EVENTS, scale)):
+                key = rng.choice(world.keys)
+                asked = rng.choice(world.phrasings(key))
+                if rng.random() < 0.5:
+                    asked = world.greet(asked, rng)
+                who = f"{register} person {rng.randrange(PEOPLE)}"
+                lessons.append(
+                    Lesson(
+                        user(asked, system),
+                        who,
+                        f"{register} {key}",
+                        world.answer(key, register),
+                        check(key),
+                        said,
+                        reviewed=said == "correction",
+                    )
+                )
+            for place in range(scaled(TESTS, scale)):
+                key = rng.choice(world.keys)
+                asked = rng.choice(world.phrasings(key, held_out=True))
+                # Asked in the other tone, or the starter's habit would pass for learning.
+                if register == "curt":
+                    asked = world.greet(asked, rng)
+                probes.append(
+                    Probe(
+                        f"{number} {register} {place}",
+                        user(asked, system),
+                        world.answer(key, register),
+                        check(key),
+                        f"{register} {key}",
+                    )
+                )
+        rng.shuffle(lessons)
+        tasks.append(Task(tuple(lessons), tuple(probes)))
+    return Stream(name, TITLE if said == "thumb" else "the same, shown", tuple(tasks))
