@@ -37,6 +37,7 @@ class Batch:
         first: (rows,) number of each row's first branch.
         branches: B.
         tokens: tokens that are not padding.
+        part: which part of its step it belongs to, where a step comes in parts.
     """
 
     rows: tuple[Row, ...]
@@ -49,6 +50,7 @@ class Batch:
     first: tuple[int, ...]
     branches: int
     tokens: int
+    part: int = 0
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
