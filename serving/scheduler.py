@@ -15,7 +15,7 @@ from feedback import retention
 from feedback.errors import Conflict, HeedError
 from feedback.store import Store
 from serving.settings import Settings
-from trainer import lease
+from trainer import checkpoints, lease
 from trainer import round as rounds
 from trainer.executors.local import LocalExecutor
 from trainer.executors.warm import WarmExecutor
@@ -119,6 +119,7 @@ class Scheduler:
             if current.cancel_requested:
                 rounds.close(session, current, "cancelled", "Cancelled by hand.")
                 session.commit()
+                checkpoints.discard(self._settings.feedback.data_dir, current.id)
                 return
             # A process that dies before it takes the lease never counts as an attempt by itself.
             tries = max(current.attempts, self._starts[current.id])
@@ -130,6 +131,7 @@ class Scheduler:
                     f"Its process died {tries} times; {self._executor.log} says more.",
                 )
                 session.commit()
+                checkpoints.discard(self._settings.feedback.data_dir, current.id)
                 return
             session.commit()
         self._start(current.id)

@@ -121,9 +121,14 @@ def waiting(item: Waiting, conflicts: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def round_(row: Round) -> dict[str, Any]:
-    """Return a round."""
+def round_(row: Round, *, curve: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Return a round.
+
+    Args:
+        curve: its loss curve, where it is asked for alone.
+    """
     return {
+        **({} if curve is None else {"curve": list(curve)}),
         "id": row.id,
         "object": "round",
         "state": row.state,

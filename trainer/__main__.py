@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from trainer.hardware import calm_threads
 
 if TYPE_CHECKING:
-    from trainer.learner import Progress
+    from trainer.curve import Progress
 
 USAGE = "usage: python -P -m trainer run ROUND_ID | worker | train FOLDER"
 
@@ -77,6 +77,8 @@ def train(folder: Path, among: tuple[int, int] | None) -> int:
             parent=work.parent,
             out=work.out,
             report=_say if seat is None or seat.rank == 0 else lambda _: None,
+            dev=work.dev,
+            checkpoints=work.checkpoints,
             seat=seat,
         )
     except HeedError as error:

@@ -38,6 +38,7 @@ class Batch:
         first: (rows,) number of each row's first branch.
         branches: B.
         tokens: tokens that are not padding.
+        part: which part of its step it belongs to, where a step comes in parts.
     """
 
     rows: tuple[Row, ...]
@@ -50,6 +51,7 @@ class Batch:
     first: tuple[int, ...]
     branches: int
     tokens: int
+    part: int = 0
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""

@@ -4,9 +4,11 @@ Where several processes train together each sees its own batches of a step, and 
 step is made of. Knows no model and no objective.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from trainer.batches import Batch, collate
+from trainer.batches import Batch
+from trainer.course import Course
 from trainer.distributed import Group
 from trainer.packing import Step
 from trainer.rows import Row
@@ -24,17 +26,37 @@ def rows_of(step: list[Batch]) -> list[Row]:
 
 
 class Feed:
-    """What the Trainer takes for a data loader: one item per optimizer step."""
+    """What the Trainer takes for a data loader: one item per optimizer step.
 
-    def __init__(self, schedule: list[Step], *, pad: int, share: bool, group: Group | None) -> None:
-        self._schedule, self._pad, self._share, self._group = schedule, pad, share, group
+    Args:
+        course: the steps, each in parts.
+        collated: tensors of the rows of one batch.
+        group: the processes that share every step, if this is not the only one.
+    """
+
+    def __init__(
+        self, course: Course, collated: Callable[[Sequence[Row]], Batch], group: Group | None
+    ) -> None:
+        self._course, self._collated, self._group = course, collated, group
 
     def __len__(self) -> int:
-        return len(self._schedule)
+        return len(self._course)
 
     def __iter__(self) -> Iterator[list[Batch]]:
-        for step in self._schedule:
-            own = step if self._group is None else self._group.share(step)
-            item = Share(collate(rows, pad=self._pad, share=self._share) for rows in own)
-            item.rows = [row for rows in step for row in rows]
-            yield item
+        for parts in self._course:
+            if self._group is not None:
+                yield self.item(
+                    [self._group.share([rows for part in parts for rows in part])], parts
+                )
+            else:
+                yield self.item(parts, parts)
+
+    def item(self, own: Sequence[Step], whole: Sequence[Step]) -> Share:
+        """Batches of a step's parts, with all rows that the step is made of."""
+        item = Share(
+            replace(self._collated(rows), part=number)
+            for number, part in enumerate(own)
+            for rows in part
+        )
+        item.rows = [row for part in whole for rows in part for row in rows]
+        return item

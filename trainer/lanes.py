@@ -6,7 +6,7 @@ model; what runs in it must release Python's lock for most of its time, as torch
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -61,3 +61,4 @@ class Lanes:
         finally:
             for future in futures.values():
                 future.cancel()
+            wait(futures.values())  # what has begun still holds its memory

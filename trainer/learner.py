@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedback.errors import HeedError, Invalid
-from trainer import hardware, packing, rows
+from trainer import faults, hardware, packing, rows, trackers
+from trainer.curve import Progress
 from trainer.examples import Example
 from trainer.lanes import Lanes
 from trainer.settings import Plan
@@ -24,22 +25,9 @@ if TYPE_CHECKING:
 
     from trainer.base_model import BaseModel
     from trainer.distributed import Group, Seat
-    from trainer.round_trainer import StepDone
 
 # Below this size casts cost more than bf16 gains on a CPU (measured on the starter model).
 _SMALL_PARAMETERS = 100_000_000
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One optimizer step, as it is reported."""
-
-    step: int
-    steps: int
-    loss: float
-    learning_rate: float
-    tokens: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -47,7 +35,7 @@ class Trained:
     """What came of it.
 
     Attributes:
-        steps: optimizer steps taken.
+        steps: optimizer steps taken, those before an interruption included.
         loss: weighted loss of the last step.
         losses: of every step.
         tokens: trained on, without padding, a shared prompt counted once.
@@ -55,6 +43,8 @@ class Trained:
         objectives: each objective's loss, unweighted, in the last step that held it.
         skipped: examples that were too long for the model's context.
         stages: seconds of each stage: import, load, encode, reference, train, save.
+        curve: every step as it was reported.
+        notes: what a person should know about how it went.
     """
 
     steps: int
@@ -65,6 +55,8 @@ class Trained:
     objectives: dict[str, float]
     skipped: int
     stages: dict[str, float]
+    curve: tuple[Progress, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Cancelled(HeedError):
@@ -82,6 +74,9 @@ def train(
     out: Path,
     report: Callable[[Progress], None],
     should_stop: Callable[[], bool] = lambda: False,
+    dev: Sequence[Example] = (),
+    checkpoints: Path | None = None,
+    tracked: Path | None = None,
     seat: "Seat | None" = None,
 ) -> Trained:
     """Train an adapter that continues `parent` on the mixed examples, and write it to `out`.
@@ -99,18 +94,26 @@ def train(
         out: folder that receives adapter_config.json and adapter_model.safetensors.
         report: called after every optimizer step.
         should_stop: asked before every batch.
+        dev: watched and never learned from, for early stopping, the best weights and the rate;
+            without it those do nothing.
+        checkpoints: folder where training writes down where it stands, and from which an
+            interrupted call with the same arguments goes on; None for none.
+        tracked: folder of this run for the plan's trackers; None for no report to any.
         seat: of this process, where several train together with the same arguments; the first of
             them reports, may be stopped, and writes.
 
     Raises:
-        Invalid: there is nothing to learn from, the base or the parent cannot be used, or
-            training diverged.
+        Invalid: there is nothing to learn from, the base or the parent cannot be used, training
+            diverged, or a tracker is not installed.
         Cancelled: `should_stop` said so; `out` is untouched.
+        OutOfMemory: the model does not fit; says what to lower.
+        StorageFull: the disk is full.
         Unavailable: another process that trains with this one is gone.
     """
     clock = _Clock()
     if not examples:
         raise Invalid("There are no examples to learn from.")
+    trackers.check(plan.report_to)
 
     def stop_if_asked() -> None:
         if should_stop():
@@ -127,7 +130,9 @@ def train(
             folded_lora,
             lower_activations,
             round_trainer,
+            training_state,
         )
+        from trainer.after_step import Checkpoints
 
         threads, lane_count = hardware.spread(
             plan.threads, base_folder=base_folder, processes=seat.size if seat else 1
@@ -135,7 +140,7 @@ def train(
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
     stop_if_asked()
-    with clock.stage("load"):
+    with clock.stage("load"), faults.told(plan):
         base, model, autocast = _load(plan, base_folder, parent)
     with clock.stage("encode"):
         encoded, skipped = rows.build(
@@ -150,28 +155,33 @@ def train(
                 f"the model's context of {base.context_tokens} tokens, the rest weigh nothing."
             )
         schedule = _schedule(plan, encoded)
-    done: list[StepDone] = []
-
-    def step_done(step: "StepDone") -> None:
-        done.append(step)
-        report(
-            Progress(
-                step.step, step.steps, step.loss, step.learning_rate, step.tokens, step.seconds
-            )
+        watched, _ = rows.build(
+            dev if plan.looks_at_dev else (),
+            base.encoder,
+            context_tokens=base.context_tokens,
+            objective_weights=round_trainer.objective_weights(plan),
         )
-
+        kept = None
+        if checkpoints is not None:
+            work = training_state.fingerprint(plan, model, schedule, watched)
+            kept = Checkpoints(checkpoints, work)
+    if plan.dropout:
+        lane_count = 1  # lanes would draw from one source of chance in no fixed order
     fold = folded_lora.folded(model) if autocast is None else nullcontext()
-    kept = lower_activations.kept(
+    reused = lower_activations.kept(
         model, schedule, share=plan.trained_layers_share, precision=plan.lower_activations
     )
     with (
         distributed.joined(seat, stop_if_asked) as group,
         fold as folded,
         Lanes(lane_count) as lanes,
-        kept as lower,
+        reused as lower,
+        faults.told(plan),
     ):
         with clock.stage("reference"), _precision(autocast):
-            share = _refer(model, encoded, plan, stop_if_asked, exact=autocast is None, group=group)
+            share = _refer(
+                model, encoded, watched, plan, stop_if_asked, exact=autocast is None, group=group
+            )
             if _eased(plan):  # what is easy is known only now
                 schedule = _schedule(plan, encoded, easy_first=True)
             anchor = ewc.anchor(model, encoded, plan, share=share, before_each=stop_if_asked)
@@ -179,12 +189,17 @@ def train(
                 lower.fill(
                     model,
                     encoded,
-                    budget_tokens=2 * plan.batch_tokens,
+                    budget_tokens=min(2 * plan.batch_tokens, plan.micro_batch_tokens),
                     share=share,
                     before_each=stop_if_asked,
                 )
-        with clock.stage("train"), _few_collections(), tempfile.TemporaryDirectory() as scratch:
-            round_trainer.RoundTrainer(
+        with (
+            clock.stage("train"),
+            _few_collections(),
+            tempfile.TemporaryDirectory() as scratch,
+            trackers.staying_here(tracked if plan.report_to else None),
+        ):
+            trainer = round_trainer.RoundTrainer(
                 model=model,
                 tokenizer=base.tokenizer,
                 schedule=schedule,
@@ -197,13 +212,18 @@ def train(
                 lower=lower,
                 anchor=anchor,
                 group=group,
-                report=step_done,
+                report=report,
                 before_each=stop_if_asked,
-            ).train()
+                dev=watched,
+                kept=kept,
+                tracked=tracked,
+            )
+            trainer.train()
     stop_if_asked()
     if seat is None or seat.rank == 0:
-        with clock.stage("save"):
+        with clock.stage("save"), faults.told(plan):
             adapter_folder.write(model, out, base_model=plan.base_model)
+    done = trainer.after.curve
     objectives = {kind: loss for step in done for kind, loss in step.objectives.items()}
     return Trained(
         steps=len(done),
@@ -211,9 +231,11 @@ def train(
         losses=tuple(step.loss for step in done),
         tokens=done[-1].tokens,
         seconds=clock.seconds(),
-        objectives={str(kind): loss for kind, loss in objectives.items()},
+        objectives=objectives,
         skipped=skipped,
         stages=clock.stages,
+        curve=tuple(done),
+        notes=(*trainer.after.notes, *_left_out(plan, skipped, watched, base.context_tokens)),
     )
 
 
@@ -265,7 +287,7 @@ def _load(
     if parent is None:
         model = adapter_folder.fresh(base.model, plan)
     else:
-        model = adapter_folder.resume(base.model, parent, dropout=plan.dropout)
+        model = _continued(base.model, parent, plan)
     adapter_folder.learn_on_top(model, plan.trained_layers_share)
     return base, model, autocast
 
@@ -273,6 +295,7 @@ def _load(
 def _refer(
     model: Any,
     encoded: list[rows.Row],
+    watched: list[rows.Row],
     plan: Plan,
     stop_if_asked: Callable[[], None],
     *,
@@ -287,21 +310,71 @@ def _refer(
     judged = [
         row for row in encoded if row.kind != "demonstration" or (eased and row.source == "new")
     ]
-    forked = next((row for row in judged if len(row.branches) > 1), None)
+    judged_dev = [row for row in watched if row.kind != "demonstration"]
+    forked = next((row for row in (*judged, *judged_dev) if len(row.branches) > 1), None)
     share = forked is None or batches.shares_prompts(
         model, forked, tolerance=1e-3 if exact else 5e-2
     )
-    batches.fill_references(
-        model,
-        judged if group is None else group.own(judged),
-        budget_tokens=2 * plan.batch_tokens,
-        share=share,
-        before_each=stop_if_asked,
-        split=preference_losses.Form.of(plan).splits,
-    )
+    for rows_ in (judged if group is None else group.own(judged), judged_dev):
+        batches.fill_references(
+            model,
+            rows_,
+            budget_tokens=min(2 * plan.batch_tokens, plan.micro_batch_tokens),
+            share=share,
+            before_each=stop_if_asked,
+            split=preference_losses.Form.of(plan).splits,
+        )
     if group is not None:
         group.tell_references(judged, next(model.parameters()).device)
     return share
+
+
+def _continued(base: Any, parent: Path, plan: Plan) -> Any:
+    """The model with its parent's adapter.
+
+    Raises:
+        Invalid: the adapter was made for another base model, or is none.
+    """
+    from peft import get_peft_model_state_dict
+    from safetensors import SafetensorError, safe_open
+
+    from trainer import adapter_folder
+
+    why = ""
+    try:
+        model = adapter_folder.resume(base, parent, dropout=plan.dropout)
+        with safe_open(parent / adapter_folder.WEIGHTS, "pt") as file:
+            if set(file.keys()) != set(
+                get_peft_model_state_dict(model, save_embedding_layers=False)
+            ):
+                why = "it has weights for other layers"
+    except (RuntimeError, ValueError, KeyError, SafetensorError) as fault:
+        if faults.is_out_of_memory(fault):
+            raise
+        why = str(fault).strip().splitlines()[0]
+    if why:
+        raise Invalid(
+            f"The adapter {parent.name} does not fit the base model {plan.base_model}: {why}. Set "
+            "trainer.base_model to the model that it was trained on, or start from no adapter.",
+            param="base_model",
+        )
+    return model
+
+
+def _left_out(
+    plan: Plan, skipped: int, watched: Sequence[rows.Row], context_tokens: int
+) -> Iterator[str]:
+    """What was asked for and could not be done, in words."""
+    if skipped:
+        yield (
+            f"{skipped} examples are longer than the model's context of {context_tokens} tokens "
+            "and were left out."
+        )
+    if plan.looks_at_dev and not watched:
+        yield (
+            "There was nothing to watch training on: early stopping, keeping the best weights and "
+            "lowering the rate did nothing."
+        )
 
 
 def _autocast(plan: Plan, parameters: int) -> "torch.dtype | None":

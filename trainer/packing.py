@@ -17,7 +17,7 @@ Step = list[list[Row]]
 # What one more batch costs, in tokens: its fixed expense on a model of a few million parameters.
 _BATCH_COST_TOKENS = 64
 # Bounds the activations that are alive at once, whatever the size of a step.
-_LARGEST_BATCH_TOKENS = 8192
+LARGEST_BATCH_TOKENS = 8192
 
 
 def steps(
@@ -58,15 +58,30 @@ def steps(
     return schedule
 
 
+def batches(part: Sequence[Row], *, largest_tokens: int = LARGEST_BATCH_TOKENS) -> Step:
+    """The batches of one step, none of more padded tokens than this but for single rows.
+
+    Rows with several branches are apart from the others, since they need a mask of their own.
+    """
+    split = []
+    for several in (False, True):
+        group = sorted(
+            (row for row in part if (len(row.branches) > 1) == several), key=lambda row: row.tokens
+        )
+        if group:
+            split += _cheapest(group, largest_tokens)
+    return split
+
+
 def by_length(rows: Sequence[Row], *, budget_tokens: int) -> list[list[Row]]:
     """Batches of like length, the longest first, at most `budget_tokens` padded tokens each."""
-    batches: list[list[Row]] = []
+    found: list[list[Row]] = []
     for row in sorted(rows, key=lambda row: -row.tokens):
-        if batches and batches[-1][0].tokens * (len(batches[-1]) + 1) <= budget_tokens:
-            batches[-1].append(row)
+        if found and found[-1][0].tokens * (len(found[-1]) + 1) <= budget_tokens:
+            found[-1].append(row)
         else:
-            batches.append([row])
-    return batches
+            found.append([row])
+    return found
 
 
 def _spread(rows: Sequence[Row], rng: random.Random) -> list[Row]:
@@ -126,7 +141,7 @@ def _cut(order: Sequence[Row], budget_tokens: int, *, at_least: int = 1) -> list
         for row in order:
             parts[min(count - 1, (passed + row.tokens // 2) * count // total)].append(row)
             passed += row.tokens
-        cut = [_batches(part) for part in parts if part]
+        cut = [batches(part) for part in parts if part]
         if all(
             sum(map(_padded, step)) <= budget_tokens or sum(map(len, step)) == 1 for step in cut
         ):
@@ -135,19 +150,7 @@ def _cut(order: Sequence[Row], budget_tokens: int, *, at_least: int = 1) -> list
     return [[[row]] for row in order]
 
 
-def _batches(part: list[Row]) -> Step:
-    """Rows with several branches apart from the others, since they need a mask of their own."""
-    split = []
-    for several in (False, True):
-        group = sorted(
-            (row for row in part if (len(row.branches) > 1) == several), key=lambda row: row.tokens
-        )
-        if group:
-            split += _cheapest(group)
-    return split
-
-
-def _cheapest(group: list[Row]) -> list[list[Row]]:
+def _cheapest(group: list[Row], largest_tokens: int) -> list[list[Row]]:
     """The split of length-sorted rows that costs least, padding and batches together."""
     best, start = [0], [0]
     for end in range(1, len(group) + 1):
@@ -156,7 +159,7 @@ def _cheapest(group: list[Row]) -> list[list[Row]]:
         start.append(end - 1)
         for begin in range(end - 2, -1, -1):
             padded = length * (end - begin)
-            if padded > _LARGEST_BATCH_TOKENS:
+            if padded > largest_tokens:
                 break
             if best[begin] + padded + _BATCH_COST_TOKENS < best[end]:
                 best[end] = best[begin] + padded + _BATCH_COST_TOKENS

@@ -24,7 +24,19 @@ from feedback.ids import new_id
 from feedback.models import Exchange
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.store import Store
-from trainer import enrichment, judging, material, outcome, personal, registry, snapshot
+from trainer import (
+    checkpoints,
+    curve,
+    enrichment,
+    faults,
+    judging,
+    material,
+    outcome,
+    personal,
+    registry,
+    snapshot,
+    trackers,
+)
 from trainer.answered import Answered
 from trainer.base_folder import base_hash, resolve
 from trainer.gate import GateReport
@@ -198,8 +210,12 @@ def run(store: Store, settings: FeedbackSettings, round_id: str) -> str:
                 raise wish from fault
             return _end(store, running, "cancelled" if wish else "failed", (wish or fault).message)
         except Exception as fault:
-            _end(store, running, "failed", f"{type(fault).__name__}: {fault}")
-            raise
+            known = faults.explained(fault)
+            told = known.message if known else f"{type(fault).__name__}: {fault}"
+            state = _end(store, running, "failed", told)
+            if known is None:
+                raise
+            return state
 
 
 @dataclass(frozen=True)
@@ -247,6 +263,15 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
     base_folder = resolve(plan.base_model)
     job = _Job(settings, running, row, plan, base_folder, base_hash(base_folder), parent)
+    if incumbent is not None and incumbent.base_hash != job.base_hash:
+        raise Invalid(
+            f"The live adapter {incumbent.id} belongs to the base model {incumbent.base_model} as "
+            f"it was when that adapter was trained, and trainer.base_model is {plan.base_model} "
+            "now. Set it back, or roll back to the base (`heed adapters rollback`) and start a "
+            "round that learns from all that waits.",
+            param="base_model",
+        )
+    checkpoints.discard_others(settings.data_dir, row.id)
 
     running.stage("examples", f"{len(gathered.words)} pieces of feedback become examples")
     sorted_ = material.sort(gathered, plan)
@@ -259,8 +284,11 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     counts = outcome.counts(gathered, sorted_)
     if notes:
         counts["notes"] = list(notes)
-    frozen = snapshot.freeze(
-        settings.data_dir / "snapshots" / row.id,
+    folder = settings.data_dir / "snapshots" / row.id
+    frozen = snapshot.frozen_before(
+        folder, row.snapshot_sha256, sorted_.training
+    ) or snapshot.freeze(
+        folder,
         sorted_.training,
         about={
             "round": row.id,
@@ -273,7 +301,10 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     _note(store, running, snapshot_sha256=frozen.sha256, counts=counts)
 
     running.stage("train", f"Learning from {len(sorted_.training)} examples", counts=counts)
-    candidate = _train(job, frozen)
+    candidate, told = _train(job, frozen)
+    if told:
+        counts["notes"] = [*notes, *told]
+        _note(store, running, counts=counts)
 
     running.stage("evaluate", "Comparing the candidate with the incumbent")
     report = _judge(job, candidate, gathered, sorted_, tags)
@@ -285,6 +316,7 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         state = outcome.apply(session, verdict)
         session.commit()
     shutil.rmtree(job.staging, ignore_errors=True)
+    checkpoints.discard(settings.data_dir, row.id)
     return state
 
 
@@ -308,7 +340,7 @@ def _models(job: _Job) -> "Policy":
     return policy
 
 
-def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
+def _train(job: _Job, frozen: snapshot.Snapshot) -> tuple[Adapter, tuple[str, ...]]:
     from trainer import learner
     from trainer.executors import ranks
     from trainer.interpolation import interpolate
@@ -316,8 +348,26 @@ def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
 
     shutil.rmtree(job.staging, ignore_errors=True)  # what an earlier attempt left half done
     job.staging.parent.mkdir(parents=True, exist_ok=True)
+    drawn = curve.CurveFile(curve.place(job.settings.data_dir, job.row.id))
+
+    def report(step: curve.Progress) -> None:
+        drawn.add(step)
+        job.running.advance(
+            step.step / step.steps,
+            f"Step {step.step}/{step.steps}, loss {step.loss:.3f}",
+            **asdict(step),
+        )
+
     examples = snapshot.read(frozen)
-    work = Task(job.plan, job.base_folder, tuple(examples), job.parent, job.staging)
+    resumable = checkpoints.folder(job.settings.data_dir, job.row.id)
+    work = Task(
+        job.plan,
+        job.base_folder,
+        tuple(examples),
+        job.parent,
+        job.staging,
+        checkpoints=resumable,
+    )
     with ranks.beside(work, job.staging.with_suffix(".task")) as seat:
         trained = learner.train(
             job.plan,
@@ -325,20 +375,16 @@ def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
             examples,
             parent=job.parent,
             out=job.staging,
-            report=lambda step: job.running.advance(
-                step.step / step.steps,
-                f"Step {step.step}/{step.steps}, loss {step.loss:.3f}",
-                **asdict(step),
-            ),
+            report=report,
             should_stop=lambda: job.running.stopping is not None,
+            checkpoints=resumable,
+            tracked=trackers.place(job.settings.data_dir, job.row.id),
             seat=seat,
         )
     interpolate(job.parent, job.staging, share=job.plan.step_share)
-    if trained.skipped:
-        job.running.advance(
-            1.0, f"{trained.skipped} examples are longer than the context and were left out"
-        )
-    return registry.publish(
+    for note in trained.notes:
+        job.running.advance(1.0, note)
+    published = registry.publish(
         job.settings.data_dir,
         job.staging,
         adapter_id=new_id("adp"),
@@ -347,6 +393,7 @@ def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
         base_model=job.plan.base_model,
         base_hash=job.base_hash,
     )
+    return published, trained.notes
 
 
 def _judge(
@@ -388,4 +435,5 @@ def _end(store: Store, running: Running, state: str, message: str) -> str:
         running.guard(session)
         close(session, get(session, running.round_id), state, message)
         session.commit()
+    checkpoints.discard(store.settings.data_dir, running.round_id)
     return state

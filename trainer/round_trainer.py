@@ -5,48 +5,42 @@ the steps to take. Everything that is not needed for that, TRL's and the Trainer
 checkpoints, sampling and telemetry, is switched off.
 """
 
+import functools
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch import Tensor
-from transformers import PrinterCallback, TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from transformers import PrinterCallback
+from trl import SFTTrainer
 
 from feedback.errors import Invalid
-from trainer import layers
+from trainer import gradient_noise, layers, schedules
+from trainer.after_step import AfterStep, Checkpoints
 from trainer.batches import Batch, collate
+from trainer.course import Course
+from trainer.curve import Progress
 from trainer.distributed import Group
 from trainer.ewc import Anchor
 from trainer.examples import Kind
+from trainer.faults import is_out_of_memory
 from trainer.feed import Feed, rows_of
 from trainer.folded_lora import Folded
 from trainer.lanes import Lanes
 from trainer.lower_activations import LowerActivations, given
 from trainer.objectives import NLL_SHARE, Denominators, denominators, losses
-from trainer.packing import Step
+from trainer.packing import Step, by_length
 from trainer.preference_losses import Form
+from trainer.rows import Row
 from trainer.settings import Plan
+from trainer.trainer_arguments import sft_config
 from trainer.unfreezing import Unfreezing
-
-
-@dataclass(frozen=True)
-class StepDone:
-    """One optimizer step: its loss, rate and the tokens seen so far."""
-
-    step: int
-    steps: int
-    loss: float
-    learning_rate: float
-    tokens: int
-    seconds: float
-    objectives: dict[Kind, float]
 
 
 class RoundTrainer(SFTTrainer):  # type: ignore[misc]
@@ -68,6 +62,9 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         report: called after every step.
         before_each: called before every batch; may raise to stop.
         nll_share: weight of the preferred answer's likelihood beside DPO.
+        dev: rows that are watched and never learned from.
+        kept: where checkpoints lie, or None for none.
+        tracked: folder of this run for trackers, or None for no report to any.
     """
 
     def __init__(
@@ -85,11 +82,22 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         lower: LowerActivations | None = None,
         anchor: Anchor | None = None,
         group: Group | None = None,
-        report: Callable[[StepDone], None] = lambda _: None,
+        report: Callable[[Progress], None] = lambda _: None,
         before_each: Callable[[], None] = lambda: None,
         nll_share: float = NLL_SHARE,
+        dev: Sequence[Row] = (),
+        kept: Checkpoints | None = None,
+        tracked: Path | None = None,
     ) -> None:
-        self._schedule = schedule
+        self.course = Course(
+            schedule,
+            largest_tokens=plan.micro_batch_tokens,
+            halves=plan.batch_range > 1,
+            most=plan.batch_range,
+            seed=plan.seed,
+        )
+        self._feed = Feed(self.course, self._collate, group)
+        self._dev = dev
         self._plan = plan
         self._share = share
         self._folded = folded
@@ -103,53 +111,25 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         self._form = Form.of(plan)
         self._weights: dict[Kind, float] = objective_weights(plan)
         self._tokens = 0
-        self._rate = 0.0
+        self._rate = self._norm = 0.0
         self._objectives: defaultdict[Kind, float] = defaultdict(float)
         self._started = time.perf_counter()
-        args = SFTConfig(
-            output_dir=scratch,
-            seed=plan.seed,
-            learning_rate=plan.learning_rate,
-            lr_scheduler_type=plan.lr_schedule,
-            warmup_steps=math.ceil(plan.warmup_share * len(schedule)),
-            weight_decay=plan.weight_decay,
-            max_grad_norm=plan.max_grad_norm,
-            num_train_epochs=1,  # the schedule holds all epochs
-            per_device_train_batch_size=1,
-            gradient_accumulation_steps=1,
-            activation_checkpointing=False,
-            bf16=False,
-            use_cpu=not torch.cuda.is_available(),
-            dataset_kwargs={"skip_prepare_dataset": True},
-            remove_unused_columns=False,
-            logging_strategy="no",
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        )
-        if args.n_gpu > 1:
-            # TRL refuses nn.DataParallel; one GPU trains, the one of `base_model.device`.
-            args._n_gpu = 1
+        self.after = AfterStep(self, plan, report=report, stop_if_asked=before_each, kept=kept)
         super().__init__(
             model=model,
-            args=args,
+            args=sft_config(plan, steps=len(schedule), scratch=scratch, tracked=tracked),
             train_dataset=Dataset.from_dict({"input_ids": [[0]]}),  # never read
             data_collator=collate,
             processing_class=tokenizer,
-            callbacks=[_Reporter(self, report)],
+            callbacks=[self.after],
         )
         self.remove_callback(PrinterCallback)
         if group is not None:
             group.own_chance(plan.seed)
 
     def get_train_dataloader(self) -> Any:
-        """The schedule, collated as it is read."""
-        return Feed(
-            self._schedule,
-            pad=self.processing_class.pad_token_id or 0,
-            share=self._share,
-            group=self._group,
-        )
+        """The course, collated as it is read."""
+        return self._feed
 
     def _get_num_items_in_batch(
         self, batch_samples: list[list[Batch]], device: torch.device
@@ -164,20 +144,32 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         if not model.training:
             model.train()
         self._rate = self._get_learning_rate()
-        self._objectives.clear()
         over = num_items_in_batch or denominators(rows_of(inputs))
         if self._lower is not None:
             self._lower.settle()
         if self._unfreezing is not None:
             self._unfreezing.at(self.state.global_step)
-        if self._group is None:
+        if self._group is not None:
+            return self._together(self._group, model, inputs, over)
+        while (loss := self._attempt(model, inputs, over)) is None:
+            inputs = self._cut_finer(inputs)
+        self._tokens += sum(batch.tokens for batch in inputs)
+        return loss
+
+    def _attempt(self, model: Any, inputs: list[Batch], over: Denominators) -> Tensor | None:
+        """Leave the step's gradient on the weights and return its loss; None where memory ran out."""
+        try:
             return self._gradients(model, inputs, over)
-        return self._together(self._group, model, inputs, over)
+        except (MemoryError, RuntimeError) as fault:
+            if not is_out_of_memory(fault):
+                raise
+        return None  # beyond the handler, so that the fault's frames hold no memory any more
 
     def _gradients(self, model: Any, inputs: list[Batch], over: Denominators) -> Tensor:
         """Leave the gradient of these batches on the weights, and return their loss."""
-        products, weights = self._differentiated(model)
+        self._objectives.clear()
         self._penalty = 0.0
+        products, weights = self._differentiated(model)
 
         def gradients(batch: Batch) -> tuple[Mapping[Kind, float], Tensor, list[Tensor | None]]:
             self._before_each()
@@ -186,7 +178,9 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
             return found, total.detach(), list(each)
 
         loss = torch.zeros((), device=self.args.device)
-        summed: list[Tensor | None] = [None] * (len(products) + len(weights))
+        summed: list[list[Tensor | None]] = [
+            [None] * (len(products) + len(weights)) for _ in range(_parts(inputs))
+        ]
         # Summed in the order of the batches, so that it does not matter which was done first.
         for batch, (found, total, each) in zip(
             inputs, self._lanes.map(gradients, inputs, cost=lambda b: b.tokens), strict=True
@@ -194,40 +188,40 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
             for kind, value in found.items():
                 self._objectives[kind] += value
             loss += total
-            summed = [_sum(a, b) for a, b in zip(summed, each, strict=True)]
-            self._tokens += batch.tokens
-        for weight, gradient in zip(weights, summed[len(products) :], strict=True):
+            part = summed[batch.part]
+            summed[batch.part] = [_sum(a, b) for a, b in zip(part, each, strict=True)]
+        if len(summed) > 1:
+            tokens = [sum(b.tokens for b in inputs if b.part == n) for n in range(len(summed))]
+            gradient_noise.measure(self.after.noise, summed, self._folded, tokens=tokens)
+        whole = [functools.reduce(_sum, each) for each in zip(*summed, strict=True)]
+        for weight, gradient in zip(weights, whole[len(products) :], strict=True):
             weight.grad = gradient
-        if self._anchor is not None and (self._group is None or self._group.first):
-            slopes = {} if self._folded is None else self._folded.by_factor(summed)
+        if self._anchor is not None and self.writes:
+            slopes = {} if self._folded is None else self._folded.by_factor(whole)
             self._penalty = self._anchor.pull(slopes)
             loss += self._penalty
-        asked = [(p, g) for p, g in zip(products, summed, strict=False) if g is not None]
+        asked = [(p, g) for p, g in zip(products, whole, strict=False) if g is not None]
         if asked:
             torch.autograd.backward([p for p, _ in asked], [g for _, g in asked])
         return loss
 
     def _together(
-        self,
-        group: Group,
-        model: Any,
-        inputs: list[Batch],
-        over: Denominators,
+        self, group: Group, model: Any, inputs: list[Batch], over: Denominators
     ) -> Tensor:
         """As `_gradients`, over the batches of all processes; what fails in one fails in all."""
         fault: Exception | None = None
-        loss, before = torch.zeros((), device=self.args.device), self._tokens
+        loss = torch.zeros((), device=self.args.device)
         try:
             loss = self._gradients(model, inputs, over)
         except Exception as error:  # noqa: BLE001 - raised by `sum`, once the others know
             fault = error
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         kinds = list(self._weights)
-        numbers = [loss.item(), self._tokens - before, self._penalty]
+        numbers = [loss.item(), sum(batch.tokens for batch in inputs), self._penalty]
         numbers += [self._objectives.get(kind, 0.0) for kind in kinds]
         numbers += [float(kind in self._objectives) for kind in kinds]
         total, tokens, self._penalty, *rest = group.sum(trained, numbers, fault)
-        self._tokens = before + round(tokens)
+        self._tokens += round(tokens)
         for kind, value, seen in zip(kinds, rest, rest[len(kinds) :], strict=False):
             if seen:
                 self._objectives[kind] = value
@@ -292,45 +286,112 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         Transformers starts to warm up from 0 and decays to 0, so the first of thirty steps would
         compute a gradient for nothing.
         """
-        scheduler = super().create_scheduler(num_training_steps + 1, optimizer)
-        scheduler.lr_lambdas = [_one_later(rate) for rate in scheduler.lr_lambdas]
-        for group, base, rate in zip(
-            scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
-        ):
-            group["lr"] = base * rate(0)
-        scheduler._last_lr = [group["lr"] for group in scheduler.optimizer.param_groups]
+        scheduler = super().create_scheduler(self.course.planned + 1, optimizer)
+        schedules.steer(
+            scheduler,
+            self._plan,
+            steps=self.course.planned,
+            position=lambda: self.course.position,
+            factor=lambda: self.after.rate_factor,
+        )
         return scheduler
 
     def floating_point_ops(self, inputs: object) -> int:
         """Nobody asks, and counting costs time."""
         return 0
 
-    def done(self, loss: float) -> StepDone:
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes, and counts what is to be counted once."""
+        return self._group is None or self._group.first
+
+    @property
+    def has_dev(self) -> bool:
+        """Whether there is anything to look at."""
+        return bool(self._dev)
+
+    def dev_loss(self) -> float:
+        """The weighted loss on dev with the weights as they are, dropout off."""
+        over, tokens = denominators(self._dev), self.course.largest_tokens
+        groups = by_length(self._dev, budget_tokens=min(2 * self._plan.batch_tokens, tokens))
+        batches = [self._collate(rows) for rows in groups]
+        self.model.eval()
+        with torch.no_grad():
+            self._differentiated(self.model)
+
+        def loss(batch: Batch) -> float:
+            self._before_each()
+            with torch.no_grad():  # holds for one thread
+                return self._losses(self.model, batch, over)[1].item()
+
+        return math.fsum(self._lanes.map(loss, batches, cost=lambda batch: batch.tokens))
+
+    def done(self, dev_loss: float | None = None) -> Progress:
         """What the step that just ended amounted to.
 
         Raises:
             Invalid: the loss is no longer a number.
         """
-        if not math.isfinite(loss):
-            raise Invalid(
-                f"Training diverged at step {self.state.global_step}: the loss is {loss}. "
-                "Lower the learning rate.",
-                param="learning_rate",
-            )
-        return StepDone(
+        loss = sum(self._weights[kind] * each for kind, each in self._objectives.items())
+        loss += self._penalty
+        told = {"loss": loss, "gradient's norm": self._norm, "loss on dev": dev_loss or 0.0}
+        for name, value in told.items():
+            if not math.isfinite(value):
+                raise Invalid(
+                    f"Training diverged at step {self.state.global_step}: the {name} is {value}. "
+                    "Lower the learning rate.",
+                    param="learning_rate",
+                )
+        return Progress(
             step=self.state.global_step,
-            steps=self.state.max_steps,
+            steps=self.course.steps,
             loss=loss,
             learning_rate=self._rate,
             tokens=self._tokens,
             seconds=time.perf_counter() - self._started,
-            objectives=dict(self._objectives),
+            objectives={str(kind): each for kind, each in self._objectives.items()},
+            gradient_norm=self._norm,
+            dev_loss=dev_loss,
         )
 
-    def step_loss(self) -> float:
-        """The weighted loss of the step in progress."""
-        objectives = sum(self._weights[kind] * loss for kind, loss in self._objectives.items())
-        return objectives + self._penalty
+    def state_values(self) -> dict[str, Any]:
+        """What `restore_values` needs."""
+        seconds = time.perf_counter() - self._started
+        return {"tokens": self._tokens, "seconds": seconds, "course": self.course.state()}
+
+    def restore_values(self, values: Mapping[str, Any]) -> None:
+        """Go on where a trainer with the same schedule stood."""
+        self._tokens = values["tokens"]
+        self._started = time.perf_counter() - values["seconds"]
+        self.course.restore(values["course"])
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        self._norm = float(norm)
+        return norm
+
+    def _collate(self, rows: Sequence[Row]) -> Batch:
+        pad = self.processing_class.pad_token_id or 0
+        return collate(rows, pad=pad, share=self._share)
+
+    def _cut_finer(self, inputs: list[Batch]) -> list[Batch]:
+        """The same rows in batches of half the size, after memory ran out.
+
+        Raises:
+            OutOfMemory: every batch holds a single row already.
+        """
+        self.model.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        parts: list[Step] = [[] for _ in range(_parts(inputs))]
+        for batch in inputs:
+            parts[batch.part].append(list(batch.rows))
+        finer = self.course.finer(parts)
+        self.after.notes.append(
+            f"Memory ran out at step {self.state.global_step + 1}; it went on with batches of at "
+            f"most {self.course.largest_tokens} tokens. Set trainer.micro_batch_tokens to that."
+        )
+        return self._feed.item(finer, finer)
 
     def _precision(self) -> AbstractContextManager[object]:
         if self._autocast_dtype is None:
@@ -356,15 +417,5 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     return one.add_(other)
 
 
-def _one_later(rate: Callable[[int], float]) -> Callable[[int], float]:
-    return lambda step: rate(step + 1)
-
-
-class _Reporter(TrainerCallback):  # type: ignore[misc]
-    """Tells the caller about every step when its weights are updated."""
-
-    def __init__(self, trainer: RoundTrainer, report: Callable[[StepDone], None]) -> None:
-        self._trainer, self._report = trainer, report
-
-    def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
-        self._report(self._trainer.done(self._trainer.step_loss()))
+def _parts(inputs: Sequence[Batch]) -> int:
+    return inputs[-1].part + 1 if inputs else 1

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from feedback.errors import Conflict, Invalid, Unavailable
-from trainer.learner import Cancelled, Progress
+from trainer.curve import Progress
+from trainer.learner import Cancelled
 from trainer.search_trial import Preview, Scored
 from trainer.settings import Plan
 

@@ -20,9 +20,9 @@ from feedback.store import Store
 from trainer import enrichment, material, personal, registry
 from trainer import round as rounds
 from trainer.base_folder import base_hash, resolve
+from trainer.curve import Progress
 from trainer.enrichment import Extra, Surroundings
 from trainer.examples import Example, Message
-from trainer.learner import Progress
 from trainer.material import Gathered
 from trainer.models import Adapter, Round
 from trainer.replay import place

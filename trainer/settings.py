@@ -76,11 +76,68 @@ class Plan(BaseModel):
     )
     batch_tokens: int = Field(768, gt=0, description="Padded tokens in one optimizer step.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm up.")
-    lr_schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
-        "cosine", description="How the rate falls after warming up."
+    lr_schedule: Literal[
+        "cosine", "linear", "constant_with_warmup", "cosine_with_restarts", "triangular"
+    ] = Field(
+        "cosine",
+        description="How the rate runs after warming up; triangular, which is cyclic, warms up by "
+        "itself.",
     )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW).")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    lr_cycles: int = Field(
+        3, gt=0, description="Cycles of the schedules cosine_with_restarts and triangular."
+    )
+    micro_batch_tokens: int = Field(
+        8192,
+        gt=0,
+        description="Padded tokens in one batch. A step is cut into as many batches as that needs, "
+        "so this bounds the memory and batch_tokens what a step learns from. Where memory runs "
+        "out, a round lowers it by itself and says so.",
+    )
+    dev_every_steps: int = Field(
+        10,
+        gt=0,
+        description="Where a setting looks at the loss on dev: after so many steps, and at the end.",
+    )
+    early_stopping_patience: int | None = Field(
+        None,
+        gt=0,
+        description="Training stops after so many looks at dev without a new best loss; by default "
+        "never.",
+    )
+    keep_best: bool = Field(
+        False,
+        description="End with the weights of the best loss on dev instead of the last ones.",
+    )
+    plateau_patience: int | None = Field(
+        None,
+        gt=0,
+        description="The learning rate is lowered after so many looks at dev without a new best "
+        "loss; by default never.",
+    )
+    plateau_factor: float = Field(
+        0.5, gt=0, lt=1, description="What the learning rate is multiplied with then."
+    )
+    batch_range: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="The steps' size follows the noise of the gradient, from batch_tokens divided "
+        "by this to batch_tokens times this, by powers of two; 1 keeps it.",
+    )
+    checkpoint_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="So often a round writes down where it stands, and goes on from there if it is "
+        "killed; 0 after every step.",
+    )
+    report_to: list[Literal["tensorboard", "trackio", "wandb", "mlflow"]] = Field(
+        [],
+        description="Trackers that are told each step's losses: tensorboard, trackio, wandb, "
+        "mlflow. They write below the data folder; nothing leaves the machine unless the tracker's "
+        "own environment variables say so.",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 where the hardware has it, else fp32."
     )
@@ -264,6 +321,19 @@ class Plan(BaseModel):
         if self.lora_variant == "dora" and self.ewc_weight:
             raise ValueError("lora_variant dora has no product BA to hold: set ewc_weight to 0.")
         return self
+
+    @model_validator(mode="after")
+    def _alone_where_steps_change(self) -> Self:
+        """Each process sees the noise of its own share only, and would choose steps of its own."""
+        if self.processes > 1 and self.batch_range > 1:
+            raise ValueError("batch_range needs one process: set processes to 1, or batch_range.")
+        return self
+
+    @property
+    def looks_at_dev(self) -> bool:
+        """Whether the training itself, not what follows it, depends on the loss on dev."""
+        patience = (self.early_stopping_patience, self.plateau_patience)
+        return self.keep_best or any(each is not None for each in patience)
 
 
 class TrainerSettings(Plan):

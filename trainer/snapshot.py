@@ -60,6 +60,27 @@ def freeze(
     return Snapshot(folder, sha256)
 
 
+def frozen_before(folder: Path, sha256: str | None, examples: Sequence[Example]) -> Snapshot | None:
+    """Return what an earlier attempt of the same round froze, if it still holds.
+
+    What is new must be the same, since somebody may have taken something back meanwhile; which old
+    material was drawn beside it may differ, since the world went on.
+
+    Args:
+        folder: of the round's snapshot.
+        sha256: as the round's row has it; None where nothing was frozen.
+        examples: as they would be frozen now.
+    """
+    if sha256 is None or not (folder / ROWS).is_file():
+        return None
+    content = (folder / ROWS).read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        return None
+    before = [line for line in content.decode().splitlines() if json.loads(line)["source"] == "new"]
+    now = [json.dumps(asdict(row), sort_keys=True) for row in examples if row.source == "new"]
+    return Snapshot(folder, sha256) if Counter(before) == Counter(now) else None
+
+
 def read(snapshot: Snapshot) -> list[Example]:
     """Return the examples of a snapshot.
 

@@ -29,6 +29,7 @@ class Task:
         parent: PEFT folder of the adapter to continue, or None.
         out: folder that receives the adapter.
         dev: what the training is steered by and not trained on.
+        checkpoints: where the first process writes down where it stands, and all go on from.
     """
 
     plan: Plan
@@ -37,6 +38,7 @@ class Task:
     parent: Path | None
     out: Path
     dev: tuple[Example, ...] = ()
+    checkpoints: Path | None = None
 
 
 def write(folder: Path, task: Task) -> None:
@@ -52,6 +54,9 @@ def write(folder: Path, task: Task) -> None:
                 "base_folder": str(task.base_folder.absolute()),
                 "parent": None if task.parent is None else str(task.parent.absolute()),
                 "out": str(task.out.absolute()),
+                "checkpoints": (
+                    None if task.checkpoints is None else str(task.checkpoints.absolute())
+                ),
             },
             indent=1,
         ),
@@ -79,7 +84,7 @@ def read(folder: Path) -> Task:
             f"{folder} holds no training task that can be read: {error}. It needs {TASK} with a "
             f"plan, and {EXAMPLES} with one example a line."
         ) from error
-    parent = said.get("parent")
+    parent, checkpoints = said.get("parent"), said.get("checkpoints")
     return Task(
         plan=plan,
         base_folder=_base(folder, said.get("base_folder"), plan),
@@ -87,6 +92,7 @@ def read(folder: Path) -> Task:
         parent=None if parent is None else folder / parent,
         out=out,
         dev=dev,
+        checkpoints=None if checkpoints is None else folder / checkpoints,
     )
 
 

@@ -1,5 +1,6 @@
 """A round as a person reads it: what it learned from, the verdict, the rules, what caught it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from serving.commands import output
@@ -19,8 +20,8 @@ _ENDINGS = {
 }
 
 
-def show(row: Round) -> None:
-    """Print a round."""
+def show(row: Round, curve: Sequence[dict[str, Any]] = ()) -> None:
+    """Print a round, and how its loss fell where there is a curve."""
     where = f" ({row.stage}, {row.progress:.0%})" if row.state == "open" else ""
     output.say(f"Round {row.id} {_ENDINGS.get(row.state, row.state)}{where}.")
     if row.message:
@@ -35,6 +36,7 @@ def show(row: Round) -> None:
             ("candidate", row.candidate_id),
             ("feedback", _feedback(row.counts)),
             ("examples", ", ".join(f"{n} {kind}" for kind, n in _examples(row.counts)) or None),
+            ("training", _training(curve)),
         ]
     )
     for note in row.counts.get("notes", ()):
@@ -60,6 +62,17 @@ def _feedback(counts: dict[str, Any]) -> str | None:
         f"{counts.get('held_out', 0)} held out to judge, "
         f"{counts.get('contradicted', 0)} contradicted by a reviewed correction"
     )
+
+
+def _training(curve: Sequence[dict[str, Any]]) -> str | None:
+    if not curve:
+        return None
+    last = curve[-1]
+    told = (
+        f"{last['step']} of {last['steps']} steps, loss {curve[0]['loss']:.3g} → {last['loss']:.3g}"
+    )
+    dev = [step["dev_loss"] for step in curve if step["dev_loss"] is not None]
+    return f"{told}, on dev {dev[0]:.3g} → {dev[-1]:.3g}" if dev else told
 
 
 def _examples(counts: dict[str, Any]) -> list[tuple[str, int]]:

@@ -14,7 +14,7 @@ from feedback.store import Store
 from serving.auth import audit
 from serving.commands import output
 from serving.settings import Settings
-from trainer import lease
+from trainer import checkpoints, lease
 from trainer import round as rounds
 from trainer.executors.local import LocalExecutor
 from trainer.models import Round
@@ -97,6 +97,7 @@ class _Attendant:
                 else:
                     rounds.cancel(session, row.id)
             session.commit()
+            self._discard(row)
         return row
 
     def _see_to(self, row: Round) -> None:
@@ -118,9 +119,14 @@ class _Attendant:
                     f"Its process died {tries} times; {self._executor.log} says more.",
                 )
             session.commit()
+            self._discard(row)
         if free and row.state == "open":
             self._executor.start(self._round_id)
             self._starts += 1
+
+    def _discard(self, row: Round) -> None:
+        if row.state != "open":
+            checkpoints.discard(self._settings.feedback.data_dir, row.id)
 
     def _forget_ours(self, session: Session) -> None:
         if self._executor.pid is not None:

@@ -1,6 +1,6 @@
 """``heed round``: a round now, and the history of rounds."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -72,17 +72,19 @@ def index(
 
 @app.command()
 def show(round_id: RoundId, as_json: output.Json = False) -> None:
-    """Show a round: what it learned from, how it was judged, what caught it."""
+    """Show a round: what it learned from, how its loss fell, how it was judged, what caught it."""
     from serving import wire
     from serving.commands.opening import opened
+    from trainer import curve
     from trainer import round as rounds
 
-    with opened() as (_, store), store.session() as session:
+    with opened() as (settings, store), store.session() as session:
         row = rounds.get(session, round_id)
+    drawn = curve.read(curve.place(settings.feedback.data_dir, row.id))
     if as_json:
-        output.document(wire.round_(row))
+        output.document(wire.round_(row, curve=drawn))
     else:
-        _print(row)
+        _print(row, drawn)
 
 
 @app.command()
@@ -107,7 +109,7 @@ def cancel(round_id: RoundId, as_json: output.Json = False) -> None:
 app.command()(round_search.search)
 
 
-def _print(row: "Round") -> None:
+def _print(row: "Round", curve: list[dict[str, Any]] | None = None) -> None:
     from serving.commands import round_report
 
-    round_report.show(row)
+    round_report.show(row, curve or [])

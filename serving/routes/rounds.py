@@ -12,6 +12,7 @@ from sqlmodel import col, select
 from serving import wire
 from serving.auth import audit
 from serving.context import AsAdmin, AsReviewer, Heed, Parts
+from trainer import curve
 from trainer import round as rounds
 from trainer.models import RoundEvent
 
@@ -51,9 +52,11 @@ def start(parts: Parts, who: AsAdmin) -> dict[str, Any]:
 
 @router.get("/v1/rounds/{round_id}")
 def show(round_id: str, parts: Parts, who: AsReviewer) -> dict[str, Any]:
-    """Show a round with its report."""
+    """Show a round with its report and its loss curve."""
     with parts.store.session() as session:
-        return wire.round_(rounds.get(session, round_id))
+        row = rounds.get(session, round_id)
+    drawn = curve.read(curve.place(parts.settings.feedback.data_dir, row.id))
+    return wire.round_(row, curve=drawn)
 
 
 @router.post("/v1/rounds/{round_id}/cancel")

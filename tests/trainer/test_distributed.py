@@ -18,9 +18,10 @@ from feedback.errors import HeedError, Invalid, Unavailable
 from tests.trainer.rounds import MIXED, apart, learn, plan, weights
 from trainer import __main__ as trainer_main
 from trainer import adapter_folder, base_model, distributed, task
+from trainer.curve import Progress
 from trainer.distributed import Group, Seat
 from trainer.executors import ranks
-from trainer.learner import Cancelled, Progress, train
+from trainer.learner import Cancelled, train
 from trainer.round_trainer import RoundTrainer
 from trainer.rows import Row
 

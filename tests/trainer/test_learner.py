@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from feedback.errors import Invalid
+from trainer.curve import Progress
 from trainer.examples import Example, Kind, Message, Source
-from trainer.learner import Cancelled, Progress, Trained, train
+from trainer.learner import Cancelled, Trained, train
 from trainer.policy import Policy
 from trainer.settings import Plan
 
@@ -124,7 +125,10 @@ def test_all_objectives_learn_in_one_pass_and_twice_the_same(
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_as_many_lanes_as_there_are_give_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_as_many_lanes_as_there_are_give_the_same_weights(
+    tiny_model: Path, tmp_path: Path, dropout: float
+) -> None:
     examples = [
         demonstration(SKY, "It is green."),
         demonstration("Why?", "Because."),
@@ -134,7 +138,8 @@ def test_as_many_lanes_as_there_are_give_the_same_weights(tiny_model: Path, tmp_
         Example("verdict", ask("Where?"), "There.", liked=False, weight=0.3),
     ]
     for threads in (1, 2, 3):
-        done = learn(tiny_model, examples, tmp_path / str(threads), threads=threads, epochs=3)
+        out = tmp_path / str(threads)
+        done = learn(tiny_model, examples, out, threads=threads, epochs=3, dropout=dropout)
         assert set(done.objectives) == {"demonstration", "preference", "verdict"}
     written = [(tmp_path / n / "adapter_model.safetensors").read_bytes() for n in ("1", "2", "3")]
     assert written[0] == written[1] == written[2]

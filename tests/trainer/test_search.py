@@ -10,9 +10,10 @@ import pytest
 from feedback.errors import Conflict, Invalid, Unavailable
 from tests.builders import plan
 from trainer import search
+from trainer.curve import Progress
 from trainer.enrichment import Extra
 from trainer.examples import Message
-from trainer.learner import Cancelled, Progress
+from trainer.learner import Cancelled
 from trainer.material import Gathered
 from trainer.search import STEP_SHARES, Searched
 from trainer.search_trial import Item, Preview, Scored

@@ -24,6 +24,7 @@ class WarmExecutor(LocalExecutor):
     def __init__(self, settings: FeedbackSettings) -> None:
         super().__init__(settings)
         self._parent: subprocess.Popen[bytes] | None = None
+        self._listener: threading.Thread | None = None
         self._ended = threading.Event()
         self._ended.set()
         self._pid: int | None = None
@@ -37,9 +38,10 @@ class WarmExecutor(LocalExecutor):
         """Start the parent, if there is none."""
         if self._parent is None or self._parent.poll() is not None:
             self._parent = self._spawn(["worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            threading.Thread(
+            self._listener = threading.Thread(
                 target=self._listen, args=(self._parent,), name="heed-worker", daemon=True
-            ).start()
+            )
+            self._listener.start()
 
     def start(self, round_id: str) -> None:
         """Have the parent fork a child for this round."""
@@ -62,6 +64,12 @@ class WarmExecutor(LocalExecutor):
         """End the parent, which ends its child."""
         self._child = self._parent
         super().stop(grace_seconds=grace_seconds)
+        if self._parent is not None and self._listener is not None:
+            self._parent.wait()
+            self._listener.join()
+            for pipe in (self._parent.stdin, self._parent.stdout):
+                if pipe is not None:
+                    pipe.close()
 
     def _listen(self, parent: "subprocess.Popen[bytes]") -> None:
         assert parent.stdout is not None

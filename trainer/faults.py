@@ -1,0 +1,75 @@
+"""Faults of the machine told to people: memory or disk ran out, and what to lower. No torch.
+
+Libraries raise them under many names; here they get one each, with advice.
+"""
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from feedback.errors import HeedError, StorageFull
+from trainer.settings import Plan
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# What safetensors makes of the same fault: its error keeps the number in words only.
+_NO_ROOM_TEXT = re.compile(rf"os error ({'|'.join(map(str, _NO_ROOM))})\b")
+# torch's allocator on a CPU raises a plain RuntimeError.
+_NO_MEMORY_TEXT = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
+
+
+class OutOfMemory(HeedError):
+    """The round does not fit this machine's memory."""
+
+    code = "full"
+
+
+def is_out_of_memory(fault: BaseException) -> bool:
+    """Whether the fault says that memory ran out, on the CPU or on an accelerator."""
+    if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(fault, RuntimeError) and any(text in str(fault) for text in _NO_MEMORY_TEXT)
+
+
+def is_disk_full(fault: BaseException) -> bool:
+    """Whether the fault says that there is no room on the disk."""
+    if isinstance(fault, OSError):
+        return fault.errno in _NO_ROOM
+    return type(fault).__name__ == "SafetensorError" and bool(_NO_ROOM_TEXT.search(str(fault)))
+
+
+def explained(fault: BaseException, plan: Plan | None = None) -> HeedError | None:
+    """Return the fault with what to do about it, or None where it is no lack of room."""
+    if is_out_of_memory(fault):
+        now = f" (now {plan.micro_batch_tokens})" if plan else ""
+        return OutOfMemory(
+            f"Memory ran out. Lower trainer.micro_batch_tokens{now}, which changes no result, then "
+            "trainer.rank, or take a smaller base model; or give the machine more memory.",
+            param="micro_batch_tokens",
+        )
+    if is_disk_full(fault):
+        named = getattr(fault, "filename", None)
+        return StorageFull(
+            "The disk is full" + (f": {named} could not be written" if named else "") + ". Free "
+            "some room in the data folder and start another round; nothing was published."
+        )
+    return None
+
+
+@contextmanager
+def told(plan: Plan) -> Iterator[None]:
+    """Raise a lack of room within as the error that explains it.
+
+    Raises:
+        OutOfMemory: memory ran out.
+        StorageFull: the disk is full.
+    """
+    try:
+        yield
+    except HeedError:
+        raise
+    except Exception as fault:
+        known = explained(fault, plan)
+        if known is None:
+            raise
+        raise known from fault
