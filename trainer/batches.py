@@ -123,7 +123,12 @@ def answer_logits(model: Any, batch: Batch) -> Tensor:
 
 def branch_log_probs(model: Any, batch: Batch) -> Tensor:
     """Log-probability (B,) of each branch after its prompt, in nats, its end token included."""
-    tokens = -functional.cross_entropy(answer_logits(model, batch), batch.targets, reduction="none")
+    return log_probs_of(answer_logits(model, batch), batch)
+
+
+def log_probs_of(logits: Tensor, batch: Batch) -> Tensor:
+    """The same (B,) from `answer_logits` (S, vocabulary)."""
+    tokens = -functional.cross_entropy(logits, batch.targets, reduction="none")
     return tokens.new_zeros(batch.branches).index_add(0, batch.owner, tokens)
 
 

@@ -17,6 +17,7 @@ from feedback.errors import HeedError, Invalid
 from trainer import hardware, packing, rows
 from trainer.examples import Example
 from trainer.lanes import Lanes
+from trainer.references import References
 from trainer.settings import Plan
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def train(
     out: Path,
     report: Callable[[Progress], None],
     should_stop: Callable[[], bool] = lambda: False,
+    dev: Sequence[Example] = (),
+    references: References | None = None,
 ) -> Trained:
     """Train an adapter that continues `parent` on the mixed examples, and write it to `out`.
 
@@ -96,6 +99,8 @@ def train(
         out: folder that receives adapter_config.json and adapter_model.safetensors.
         report: called after every optimizer step.
         should_stop: asked before every batch.
+        dev: what is never trained on, for whatever is chosen while training.
+        references: what the starting model was found to say before; what is new is added.
 
     Raises:
         Invalid: there is nothing to learn from, the base or the parent cannot be used, or
@@ -115,6 +120,7 @@ def train(
         import torch
 
         from trainer import adapter_folder, base_model, folded_lora, round_trainer
+        from trainer.retention_kl import Retention
 
         threads, lane_count = hardware.spread(plan.threads, base_folder=base_folder)
         if torch.get_num_threads() != threads:
@@ -161,7 +167,19 @@ def train(
     fold = folded_lora.folded(model) if autocast is None else nullcontext()
     with fold as folded, Lanes(lane_count) as lanes:
         with clock.stage("reference"), _precision(autocast):
-            share = _refer(model, encoded, plan, stop_if_asked, exact=autocast is None)
+            share = _refer(
+                model, encoded, plan, stop_if_asked, exact=autocast is None, known=references
+            )
+            retention = (
+                Retention(
+                    model,
+                    encoded,
+                    budget_tokens=2 * plan.batch_tokens,
+                    before_each=stop_if_asked,
+                )
+                if plan.replay_kl_weight
+                else None
+            )
         with clock.stage("train"), _few_collections(), tempfile.TemporaryDirectory() as scratch:
             round_trainer.RoundTrainer(
                 model=model,
@@ -170,6 +188,7 @@ def train(
                 plan=plan,
                 scratch=scratch,
                 share=share,
+                retention=retention,
                 folded=folded,
                 lanes=lanes,
                 autocast=autocast,
@@ -212,9 +231,10 @@ def _refer(
     stop_if_asked: Callable[[], None],
     *,
     exact: bool,
+    known: References | None,
 ) -> bool:
     """Fill in the references, and say whether the model can share prompts between branches."""
-    from trainer import batches
+    from trainer import base_model, batches
 
     model.eval()
     judged = [row for row in encoded if row.kind != "demonstration"]
@@ -222,13 +242,16 @@ def _refer(
     share = forked is None or batches.shares_prompts(
         model, forked, tolerance=1e-3 if exact else 5e-2
     )
+    precision = f"{base_model.device().type} {'fp32' if exact else 'bf16'}"
     batches.fill_references(
         model,
-        judged,
+        judged if known is None else known.recall(judged, precision=precision),
         budget_tokens=2 * plan.batch_tokens,
         share=share,
         before_each=stop_if_asked,
     )
+    if known is not None:
+        known.keep(judged, precision=precision)
     return share
 
 

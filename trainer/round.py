@@ -7,9 +7,7 @@ visible before the last transaction.
 
 import shutil
 import time
-from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,8 +22,7 @@ from feedback.ids import new_id
 from feedback.models import Exchange
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.store import Store
-from trainer import judging, material, outcome, personal, registry, snapshot
-from trainer.answered import Answered
+from trainer import candidate, judging, material, outcome, personal, rebase, registry, snapshot
 from trainer.base_folder import base_hash, resolve
 from trainer.gate import GateReport
 from trainer.models import Adapter, Round
@@ -199,32 +196,6 @@ def run(store: Store, settings: FeedbackSettings, round_id: str) -> str:
             raise
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What stays the same while a round runs."""
-
-    settings: FeedbackSettings
-    running: Running
-    row: Round
-    plan: Plan
-    base_folder: Path
-    base_hash: str
-    parent: Path | None
-
-    @property
-    def staging(self) -> Path:
-        """Where the adapter is made before it is published."""
-        return self.settings.data_dir / "work" / self.row.id
-
-    def remembered(self, adapter_digest: str) -> Answered:
-        """What an adapter on this base has answered in earlier rounds."""
-        return Answered(
-            self.settings.data_dir / "answered",
-            model=f"{self.base_hash} {adapter_digest}",
-            max_new_tokens=self.plan.max_new_tokens,
-        )
-
-
 def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     running.stage("claim", "Gathering accepted feedback")
     with store.session() as session:
@@ -238,19 +209,25 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         plan = Plan.model_validate(row.plan)
         incumbent = registry.get(session, row.incumbent_id) if row.incumbent_id else None
         gathered = material.gather(session, row, plan, settings.data_dir)
-    gathered = personal.redacted_material(gathered, settings)
+        rebased = rebase.reason(session, row, plan)
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
     base_folder = resolve(plan.base_model)
-    job = _Job(settings, running, row, plan, base_folder, base_hash(base_folder), parent)
+    hashed = base_hash(base_folder)
+    job = candidate.Job(settings, running, row, plan, base_folder, hashed, parent, rebased)
 
     running.stage("examples", f"{len(gathered.words)} pieces of feedback become examples")
-    sorted_ = material.sort(gathered, plan)
+    live = candidate.Asked(job)
+    gathered = personal.redacted_material(live.rehearsed(gathered), settings)
+    sorted_ = material.sort(gathered, plan, losses=live.losses(), rebase=rebased is not None)
+    del live  # and the model with it, before training loads its own
     if not sorted_.roles:
         raise Invalid(
             "Nothing in the claimed feedback can be learned from: every vote was contradicted by "
             "a reviewed correction, held out, or has personal data in its answer."
         )
     counts = outcome.counts(gathered, sorted_)
+    if rebased is not None:
+        counts[rebase.COUNT] = rebased
     frozen = snapshot.freeze(
         settings.data_dir / "snapshots" / row.id,
         sorted_.training,
@@ -260,78 +237,40 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
             "plan": row.plan,
             "feedback": outcome.planned(sorted_),
             "noise": counts["noise"],
+            **({rebase.COUNT: rebased} if rebased is not None else {}),
         },
     )
     _note(store, running, snapshot_sha256=frozen.sha256, counts=counts)
 
     running.stage("train", f"Learning from {len(sorted_.training)} examples", counts=counts)
-    candidate = _train(job, frozen)
+    notes: list[str] = []
+    made = candidate.train(job, frozen, sorted_.dev, note=notes.append)
+    if notes:
+        _note(store, running, counts={**counts, "notes": notes})
 
     running.stage("evaluate", "Comparing the candidate with the incumbent")
-    report = _judge(job, candidate, gathered, sorted_)
+    report = _judge(job, made, gathered, sorted_)
 
     running.stage("apply", f"The gate says: {report.outcome}")
     with store.session(write=True) as session:
         running.guard(session)
-        verdict = outcome.Verdict(get(session, row.id), plan, candidate, sorted_, report)
+        verdict = outcome.Verdict(get(session, row.id), plan, made, sorted_, report)
         state = outcome.apply(session, verdict)
         session.commit()
     shutil.rmtree(job.staging, ignore_errors=True)
     return state
 
 
-def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
-    from trainer import learner
-    from trainer.interpolation import interpolate
-
-    shutil.rmtree(job.staging, ignore_errors=True)  # what an earlier attempt left half done
-    job.staging.parent.mkdir(parents=True, exist_ok=True)
-    trained = learner.train(
-        job.plan,
-        job.base_folder,
-        snapshot.read(frozen),
-        parent=job.parent,
-        out=job.staging,
-        report=lambda step: job.running.advance(
-            step.step / step.steps,
-            f"Step {step.step}/{step.steps}, loss {step.loss:.3f}",
-            **asdict(step),
-        ),
-        should_stop=lambda: job.running.stopping is not None,
-    )
-    interpolate(job.parent, job.staging, share=job.plan.step_share)
-    if trained.skipped:
-        job.running.advance(
-            1.0, f"{trained.skipped} examples are longer than the context and were left out"
-        )
-    return registry.publish(
-        job.settings.data_dir,
-        job.staging,
-        adapter_id=new_id("adp"),
-        parent_id=job.row.incumbent_id,
-        round_id=job.row.id,
-        base_model=job.plan.base_model,
-        base_hash=job.base_hash,
-    )
-
-
 def _judge(
-    job: _Job, candidate: Adapter, gathered: material.Gathered, sorted_: material.Sorted
+    job: candidate.Job, made: Adapter, gathered: material.Gathered, sorted_: material.Sorted
 ) -> GateReport:
-    from trainer.policy import Policy
-
-    policy = Policy.load(job.base_folder, threads=job.plan.threads)
-    if job.parent is not None:
-        policy.attach("incumbent", job.parent)
-    policy.attach("candidate", registry.folder(job.settings.data_dir, candidate.digest))
+    policy = job.policy()
+    policy.attach("candidate", registry.folder(job.settings.data_dir, made.digest))
     return judging.judge(
         policy,
         job.plan,
-        incumbent="incumbent" if job.parent is not None else None,
-        remembered=(
-            job.remembered(job.parent.name if job.parent is not None else "base"),
-            job.remembered(candidate.digest),
-        ),
+        incumbent=job.incumbent,
+        remembered=(job.remembered(job.digest), job.remembered(made.digest)),
         protected=gathered.protected,
         sorted_=sorted_,
         report=job.running.reporter("Answers compared:"),

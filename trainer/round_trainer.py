@@ -20,12 +20,14 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from feedback.errors import Invalid
-from trainer.batches import Batch, branch_log_probs, collate
+from trainer.batches import Batch, answer_logits, branch_log_probs, collate, log_probs_of
 from trainer.examples import Kind
 from trainer.folded_lora import Folded
 from trainer.lanes import Lanes
 from trainer.objectives import NLL_SHARE, Denominators, denominators, losses
 from trainer.packing import Step
+from trainer.retention_kl import NAME as RETENTION
+from trainer.retention_kl import Retention
 from trainer.settings import Plan
 
 
@@ -39,7 +41,7 @@ class StepDone:
     learning_rate: float
     tokens: int
     seconds: float
-    objectives: dict[Kind, float]
+    objectives: dict[str, float]
 
 
 class RoundTrainer(SFTTrainer):  # type: ignore[misc]
@@ -52,6 +54,7 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         plan: the hyperparameters.
         scratch: a folder for what the Trainer insists to write; nothing in it is kept.
         share: whether a row's branches share their prompt in one line.
+        retention: what the model said when the round started, to be held to it; None for no hold.
         folded: the layers that are computed as one product, if any.
         lanes: where the batches of a step run; how many changes no result.
         autocast: the dtype to compute in, or None for the weights' own.
@@ -69,6 +72,7 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         plan: Plan,
         scratch: str,
         share: bool = True,
+        retention: Retention | None = None,
         folded: Folded | None = None,
         lanes: Lanes | None = None,
         autocast: torch.dtype | None = None,
@@ -79,15 +83,19 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         self._schedule = schedule
         self._plan = plan
         self._share = share
+        self._retention = retention
         self._folded = folded
         self._lanes = lanes or Lanes(1)
         self._autocast_dtype = autocast
         self._before_each = before_each
         self._nll_share = nll_share
-        self._weights: dict[Kind, float] = objective_weights(plan)
+        self._weights: dict[str, float] = {
+            RETENTION: plan.replay_kl_weight,
+            **{str(kind): weight for kind, weight in objective_weights(plan).items()},
+        }
         self._tokens = 0
         self._rate = 0.0
-        self._objectives: defaultdict[Kind, float] = defaultdict(float)
+        self._objectives: defaultdict[str, float] = defaultdict(float)
         self._started = time.perf_counter()
         args = SFTConfig(
             output_dir=scratch,
@@ -144,7 +152,7 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         over = num_items_in_batch or denominators([row for b in inputs for row in b.rows])
         products, weights = self._differentiated(model)
 
-        def gradients(batch: Batch) -> tuple[Mapping[Kind, float], Tensor, list[Tensor | None]]:
+        def gradients(batch: Batch) -> tuple[Mapping[str, float], Tensor, list[Tensor | None]]:
             self._before_each()
             found, total = self._losses(model, batch, over)
             each = torch.autograd.grad(total, [*products, *weights], allow_unused=True)
@@ -189,12 +197,21 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _losses(
         self, model: Any, inputs: Batch, over: Denominators
-    ) -> tuple[Mapping[Kind, float], Tensor]:
+    ) -> tuple[Mapping[str, float], Tensor]:
         """Each objective's loss, and their weighted sum."""
         batch = inputs.to(self.args.device)
+        held: Tensor | None = None
         with self._precision():
-            log_probs = branch_log_probs(model, batch)
-        found = losses(log_probs, batch, over, beta=self._plan.beta, nll_share=self._nll_share)
+            if self._retention is None:
+                log_probs = branch_log_probs(model, batch)
+            else:
+                logits = answer_logits(model, batch)
+                log_probs = log_probs_of(logits, batch)
+                held = self._retention.loss(logits, batch, over.replayed_tokens)
+        terms = losses(log_probs, batch, over, beta=self._plan.beta, nll_share=self._nll_share)
+        found = {str(kind): loss for kind, loss in terms.items()}
+        if held is not None:
+            found[RETENTION] = held
         total = log_probs.new_zeros(())
         for kind, loss in found.items():
             total = total + self._weights[kind] * loss
