@@ -131,18 +131,19 @@ def branch_log_probs(model: Any, batch: Batch) -> Tensor:
     return _per_branch(_token_log_probs(model, batch), batch)
 
 
+def log_probs_of(logits: Tensor, batch: Batch) -> Tensor:
+    """The same (B,) from `answer_logits` (S, vocabulary)."""
+    return _per_branch(_of_targets(logits, batch), batch)
+
+
 def split_log_probs(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
     """As `branch_log_probs`, and what of it stands beyond the shorter answer of a preference (B,)."""
-    tokens = _token_log_probs(model, batch)
-    beyond = [
-        at >= shortest
-        for row in batch.rows
-        for shortest in [min(map(len, row.branches)) if row.kind == "preference" else math.inf]
-        for branch in row.branches
-        for at in range(len(branch))
-    ]
-    there = torch.tensor(beyond, device=tokens.device)
-    return _per_branch(tokens, batch), _per_branch(tokens * there, batch)
+    return _split(_token_log_probs(model, batch), batch)
+
+
+def split_log_probs_of(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The same from `answer_logits` (S, vocabulary)."""
+    return _split(_of_targets(logits, batch), batch)
 
 
 def shares_prompts(model: Any, row: Row, *, tolerance: float) -> bool:
@@ -188,7 +189,23 @@ def _token_log_probs(model: Any, batch: Batch) -> Tensor:
         from trainer import fused_head
 
         return fused_head.token_log_probs(model, batch)
-    return -functional.cross_entropy(answer_logits(model, batch), batch.targets, reduction="none")
+    return _of_targets(answer_logits(model, batch), batch)
+
+
+def _of_targets(logits: Tensor, batch: Batch) -> Tensor:
+    return -functional.cross_entropy(logits, batch.targets, reduction="none")
+
+
+def _split(tokens: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    beyond = [
+        at >= shortest
+        for row in batch.rows
+        for shortest in [min(map(len, row.branches)) if row.kind == "preference" else math.inf]
+        for branch in row.branches
+        for at in range(len(branch))
+    ]
+    there = torch.tensor(beyond, device=tokens.device)
+    return _per_branch(tokens, batch), _per_branch(tokens * there, batch)
 
 
 def _per_branch(tokens: Tensor, batch: Batch) -> Tensor:

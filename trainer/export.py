@@ -18,6 +18,7 @@ from feedback.errors import Conflict
 from trainer import registry
 from trainer.base_folder import STARTER
 from trainer.models import Adapter, Round
+from trainer.rebase import COUNT
 
 CARD = "README.md"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -94,6 +95,8 @@ def _facts(adapter: Adapter, round_: Round | None) -> Iterator[tuple[str, object
     yield "Parent", f"`{adapter.parent_id}`" if adapter.parent_id else "the base model"
     yield "Round", f"`{adapter.round_id}`" if adapter.round_id else "none: it was not made by one"
     if round_ is not None:
+        if COUNT in round_.counts:
+            yield "Starts from", f"a fresh adapter, since {round_.counts[COUNT]}"
         yield "Verdict", round_.state
         yield "Snapshot's SHA-256", f"`{round_.snapshot_sha256}`"
     yield "Manifest's SHA-256", f"`{adapter.digest}`"

@@ -17,9 +17,10 @@ from sqlmodel import Session, col, select
 
 from feedback.forget import FORGOTTEN, Traces, parts
 from feedback.settings import PROJECT
-from trainer import registry, snapshot
+from trainer import rebase, registry, snapshot
 from trainer.gate import shortened
 from trainer.models import Adapter, Deployment, PastExample, Retirement, Round
+from trainer.references import FOLDER as REFERENCES
 
 SNAPSHOTS = "snapshots"
 LOST = " Lost: "
@@ -72,12 +73,13 @@ def trace(session: Session, data_dir: Path, found: Traces) -> Remains:
 def erase_files(data_dir: Path, found: Traces) -> int:
     """Erase somebody from the files that rounds left. Only while no round runs.
 
-    Answers that a model gave to a question are dropped whole: they save time and nothing else.
+    Answers that a model gave to a question, and what it found how likely, are dropped whole: they
+    save time and nothing else.
 
     Returns:
         The number of snapshot rows that became tombstones.
     """
-    for folder in ("answered", "work"):
+    for folder in ("answered", REFERENCES, "work"):
         shutil.rmtree(data_dir / folder, ignore_errors=True)
     theirs = _theirs(found)
     return sum(snapshot.forget(folder, theirs) for folder in _snapshots(data_dir))
@@ -106,16 +108,21 @@ def erase_rows(session: Session, found: Traces, remains: Remains) -> None:
 
 
 def taught(session: Session, found: Traces, remains: Remains) -> list[Taught]:
-    """Return the adapters that learned from somebody, newest first, those that descend included."""
+    """Return the adapters that learned from somebody, newest first, those that descend included.
+
+    One that started afresh has nothing of its parent's weights: it learned from whom its own
+    snapshot holds.
+    """
     learned = set(found.adapters)
     for part in parts(remains.rounds):
         made = select(Adapter.id).where(col(Adapter.round_id).in_(part))
         learned.update(session.exec(made))
+    afresh = rebase.afresh(session)
     known: dict[str, Taught] = {}
     for row in reversed(registry.adapters(session)):  # parents come before their children
         if row.id in learned:
             known[row.id] = Taught(row, "learned")
-        elif row.parent_id in known:
+        elif row.parent_id in known and row.round_id not in afresh:
             known[row.id] = Taught(row, "descends")
     return list(known.values())[::-1]
 

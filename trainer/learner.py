@@ -18,6 +18,7 @@ from trainer import faults, hardware, packing, rows, trackers
 from trainer.curve import Progress
 from trainer.examples import Example
 from trainer.lanes import Lanes
+from trainer.references import References
 from trainer.settings import Plan
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def train(
     checkpoints: Path | None = None,
     tracked: Path | None = None,
     seat: "Seat | None" = None,
+    references: References | None = None,
 ) -> Trained:
     """Train an adapter that continues `parent` on the mixed examples, and write it to `out`.
 
@@ -101,6 +103,7 @@ def train(
         tracked: folder of this run for the plan's trackers; None for no report to any.
         seat: of this process, where several train together with the same arguments; the first of
             them reports, may be stopped, and writes.
+        references: what the starting model was found to say before; what is new is added.
 
     Raises:
         Invalid: there is nothing to learn from, the base or the parent cannot be used, training
@@ -133,6 +136,7 @@ def train(
             training_state,
         )
         from trainer.after_step import Checkpoints
+        from trainer.retention_kl import Retention
 
         threads, lane_count = hardware.spread(
             plan.threads, base_folder=base_folder, processes=seat.size if seat else 1
@@ -180,10 +184,27 @@ def train(
     ):
         with clock.stage("reference"), _precision(autocast):
             share = _refer(
-                model, encoded, watched, plan, stop_if_asked, exact=autocast is None, group=group
+                model,
+                encoded,
+                watched,
+                plan,
+                stop_if_asked,
+                exact=autocast is None,
+                group=group,
+                known=references,
             )
             if _eased(plan):  # what is easy is known only now
                 schedule = _schedule(plan, encoded, easy_first=True)
+            retention = (
+                Retention(
+                    model,
+                    encoded,
+                    budget_tokens=min(2 * plan.batch_tokens, plan.micro_batch_tokens),
+                    before_each=stop_if_asked,
+                )
+                if plan.replay_kl_weight
+                else None
+            )
             anchor = ewc.anchor(model, encoded, plan, share=share, before_each=stop_if_asked)
             if lower is not None:
                 lower.fill(
@@ -206,6 +227,7 @@ def train(
                 plan=plan,
                 scratch=scratch,
                 share=share,
+                retention=retention,
                 folded=folded,
                 lanes=lanes,
                 autocast=autocast,
@@ -301,9 +323,10 @@ def _refer(
     *,
     exact: bool,
     group: "Group | None",
+    known: References | None,
 ) -> bool:
     """Fill in the references, and say whether the model can share prompts between branches."""
-    from trainer import batches, preference_losses
+    from trainer import base_model, batches, preference_losses
 
     model.eval()
     eased = _eased(plan)
@@ -315,17 +338,25 @@ def _refer(
     share = forked is None or batches.shares_prompts(
         model, forked, tolerance=1e-3 if exact else 5e-2
     )
-    for rows_ in (judged if group is None else group.own(judged), judged_dev):
+    splits = preference_losses.Form.of(plan).splits
+    form = f"{base_model.device().type} {'fp32' if exact else 'bf16'}{' split' if splits else ''}"
+    if group is not None:
+        missing = group.own(judged)  # what one process remembers, the others might not
+    else:
+        missing = judged if known is None else known.recall(judged, precision=form)
+    for rows_ in (missing, judged_dev):
         batches.fill_references(
             model,
             rows_,
             budget_tokens=min(2 * plan.batch_tokens, plan.micro_batch_tokens),
             share=share,
             before_each=stop_if_asked,
-            split=preference_losses.Form.of(plan).splits,
+            split=splits,
         )
     if group is not None:
         group.tell_references(judged, next(model.parameters()).device)
+    if known is not None:
+        known.keep(judged, precision=form)
     return share
 
 

@@ -4,23 +4,20 @@
 left out can be tested and explained without a database.
 """
 
-import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from sqlmodel import Session, col, select
 
 from feedback import harvest
-from feedback.errors import Invalid
+from feedback.forget import parts
 from feedback.harvest import Word
-from feedback.models import Exchange, Feedback
+from feedback.models import Receipt
 from feedback.settings import PROJECT
 from feedback.trust import SIGNAL
 from feedback.words import content_words
-from trainer import examples, registry, replay, suites
+from trainer import examples, registry, rehearsal, replay, reservoir, splits, suites
 from trainer.examples import Example, Message
 from trainer.models import PastExample, Retirement, Round
 from trainer.replay import Old
@@ -31,12 +28,8 @@ SUITE = Path("suites") / "protected.jsonl"
 """Where a shop keeps what it protects, within the data folder."""
 GENERAL_JUDGING_SHARE = 0.5
 """Share of the general material that judges instead of being replayed."""
-SELF_SYNTHESISED = 400
-"""At most so many of the model's own answers stand in for general material."""
 REHEARSED_WEIGHT = 0.5
 """Praise that counts less is not worth repeating."""
-SHARED_MINIMUM = 8
-"""With fewer held-out corrections that others share, the gate could not tell a gain from luck."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +39,7 @@ class Gathered:
     Attributes:
         personal: ids of feedback that is not learned, since its answer holds personal data, each
             with the placeholders that stand for it.
+        ordinary: what the live model could still be asked, where general material is short.
     """
 
     words: tuple[Word, ...]
@@ -54,6 +48,7 @@ class Gathered:
     general: tuple[Old, ...]
     protected: tuple[Item, ...]
     personal: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    ordinary: rehearsal.Material = field(default_factory=rehearsal.Material)
 
 
 @dataclass(frozen=True)
@@ -71,6 +66,7 @@ class Sorted:
         silent: ids of feedback that makes no example, such as a preference between answers that
             are nearly alike.
         personal: as gathered.
+        dev: what neither trains nor judges, but tunes; empty where no setting asks for it.
     """
 
     training: tuple[Example, ...]
@@ -82,6 +78,7 @@ class Sorted:
     contradicted: dict[str, str] = field(default_factory=dict)
     silent: tuple[str, ...] = ()
     personal: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    dev: tuple[Example, ...] = ()
 
 
 def gather(session: Session, round_: Round, plan: Plan, data_dir: Path) -> Gathered:
@@ -93,18 +90,31 @@ def gather(session: Session, round_: Round, plan: Plan, data_dir: Path) -> Gathe
     rounds = {adapter.round_id for adapter in registry.lineage(session, round_.incumbent_id)}
     gone = set(session.exec(select(Retirement.past_id).where(col(Retirement.round_id).in_(rounds))))
     past = [(split, old) for split, old in _past(session, rounds) if old.id not in gone]
-    general = general_material(plan) or _own_answers(session, round_.incumbent_id)
+    replayed = [old for split, old in past if split == "train"]
+    if plan.replay_sampling != "uniform":
+        replayed = _trusted(session, replayed)
+    ordinary = rehearsal.gather(session, plan, round_.incumbent_id, gone=gone)
     return Gathered(
         words=tuple(harvest.words(session, round_.id)),
-        past=tuple(old for split, old in past if split == "train"),
+        past=tuple(replayed),
         past_for_judging=tuple(old for split, old in past if split == "judge"),
-        general=tuple(old for old in general if old.id not in gone),
+        general=ordinary.olds,
         protected=tuple(protected_items(plan, data_dir)),
+        ordinary=ordinary,
     )
 
 
-def sort(gathered: Gathered, plan: Plan) -> Sorted:
-    """Decide what trains and what judges. Pure, and the same for the same seed."""
+def sort(
+    gathered: Gathered, plan: Plan, *, losses: replay.Losses | None = None, rebase: bool = False
+) -> Sorted:
+    """Decide what trains and what judges. Pure, and the same for the same seed.
+
+    Args:
+        gathered: what there is.
+        plan: shares and seed.
+        losses: how unlikely the live model finds old answers, where the plan asks for surprise.
+        rebase: the round starts from a fresh adapter, and so learns all of the past again.
+    """
     reviewed = [word for word in gathered.words if word.correction is not None]
     contradicted = {
         word.feedback_id: other.feedback_id
@@ -112,32 +122,41 @@ def sort(gathered: Gathered, plan: Plan) -> Sorted:
         if (other := examples.contradicted(word, reviewed)) is not None
     }
     sound = [word for word in gathered.words if word.feedback_id not in contradicted]
-    held_out = _held_out(sound, plan)
+    held_out = splits.held_out(sound, plan)
     held_ids = {word.feedback_id for word in held_out}
-    learnt = [word for word in sound if word.feedback_id not in held_ids]
-    new = examples.build(learnt, held_out=held_out)
+    free = [word for word in sound if word.feedback_id not in held_ids]
+    tuning = splits.dev(free, held_out, plan)
+    dev_ids = {word.feedback_id for word in tuning}
+    learnt = [word for word in free if word.feedback_id not in dev_ids]
+    dev = examples.build(tuning, held_out=held_out)
+    new = examples.build(learnt, held_out=[*held_out, *tuning])
     liked = [_rehearsed(word) for word in learnt if _worth_rehearsing(word)]
     everything = (*gathered.past, *gathered.past_for_judging, *liked, *gathered.general)
     retired = replay.retired(everything, reviewed)
     kept = [old for old in everything if old.id not in retired]
+    past = [old for old in gathered.past if old.id not in retired]
     judging_ids = {old.id for old in gathered.past_for_judging} | {
         old.id
         for old in gathered.general
         if old.judges and replay.for_judging(old.id, share=GENERAL_JUDGING_SHARE)
     }
-    mixed = replay.mix(
-        new,
-        [old for old in kept if old.id not in judging_ids],
-        share=plan.replay_share,
-        minimum=plan.replay_minimum,
-        seed=plan.seed,
-    )
-    roles: dict[str, str] = {}
-    for example in new:
-        for feedback_id in example.feedback_ids:
-            roles[feedback_id] = ", ".join(
-                dict.fromkeys([*filter(None, [roles.get(feedback_id)]), example.role])
-            )
+    free_olds = [old for old in kept if old.id not in judging_ids]
+    if rebase:
+        mixed = replay.everything(new, free_olds, share=plan.replay_share, seed=plan.seed)
+    else:
+        remembered = reservoir.kept(past, size=plan.replay_buffer, seed=plan.seed)
+        left = {old.id for old in past} - {old.id for old in remembered}
+        mixed = replay.mix(
+            new,
+            [old for old in free_olds if old.id not in left],
+            share=plan.replay_share,
+            minimum=plan.replay_minimum,
+            seed=plan.seed,
+            sampling=plan.replay_sampling,
+            losses=losses,
+        )
+    roles = _roles(new)
+    tuned = _roles(dev)
     return Sorted(
         training=tuple(mixed),
         held_out=tuple(held_out),
@@ -151,9 +170,25 @@ def sort(gathered: Gathered, plan: Plan) -> Sorted:
         ),
         roles=roles,
         contradicted=contradicted,
-        silent=tuple(word.feedback_id for word in learnt if word.feedback_id not in roles),
+        silent=tuple(
+            word.feedback_id
+            for word in free
+            if word.feedback_id not in roles and word.feedback_id not in tuned
+        ),
         personal=gathered.personal,
+        dev=tuple(dev),
     )
+
+
+def _roles(new: Iterable[Example]) -> dict[str, str]:
+    """Per feedback id, as what it is used."""
+    roles: dict[str, str] = {}
+    for example in new:
+        for feedback_id in example.feedback_ids:
+            roles[feedback_id] = ", ".join(
+                dict.fromkeys([*filter(None, [roles.get(feedback_id)]), example.role])
+            )
+    return roles
 
 
 def _worth_rehearsing(word: Word) -> bool:
@@ -171,35 +206,8 @@ def _rehearsed(word: Word) -> Old:
         cluster=word.person_id,
         origin="past",
         feedback_ids=(word.feedback_id,),
+        trust=word.weight if word.right is None else word.right,
     )
-
-
-def general_material(plan: Plan) -> list[Old]:
-    """Return the ordinary questions with their answers that the shop keeps for replay.
-
-    Raises:
-        Invalid: the file is missing or a line of it is faulty; names the line.
-    """
-    rows: list[dict[str, Any]]
-    if plan.general_file is not None:
-        rows = _lines(Path(plan.general_file), "trainer.general_file")
-    elif plan.base_model == "starter":
-        from trainer.starter.pool import general_pool
-
-        rows = [{**row} for row in general_pool()]
-    else:
-        rows = []
-    return [
-        Old(
-            id=str(row["id"]),
-            messages=_messages(row["messages"]),
-            target=str(row["target"]),
-            cluster=str(row["id"]),  # facts are enumerated; what is sampled is the question
-            origin="general",
-            judges=bool(row.get("judge", True)),
-        )
-        for row in rows
-    ]
 
 
 def protected_items(plan: Plan, data_dir: Path) -> list[Item]:
@@ -241,40 +249,6 @@ def contradicts(item: Item, messages: Sequence[Mapping[str, str]], correction: s
     return alike and not suites.passes(item, correction)
 
 
-def _held_out(words: Sequence[Word], plan: Plan) -> list[Word]:
-    """Corrections of a share of the people, by preference those that others also made.
-
-    A correction that nobody shares can either be learned or judge, not both; it is learned, unless
-    too few are left to judge by. Of those that several people made at most a quarter judges, so that
-    no fact is left with too few to learn it from.
-    """
-    corrections = [word for word in words if word.correction is not None]
-    wanted = int(plan.held_out_share * len(corrections))
-    by_person: dict[str, list[Word]] = {}
-    for word in corrections:
-        by_person.setdefault(word.person_id, []).append(word)
-    people = sorted(by_person, key=lambda person: replay.place(f"{plan.seed}:{person}"))
-    made = Counter(word.correction for word in corrections)
-    held: Counter[str | None] = Counter()
-    shared: list[Word] = []
-    for person in people:
-        if len(shared) >= wanted:
-            break
-        theirs = Counter(word.correction for word in by_person[person])
-        if all(4 * (held[text] + count) <= made[text] for text, count in theirs.items()):
-            held += theirs
-            shared += by_person[person]
-    if len(shared) >= SHARED_MINIMUM:
-        chosen = shared
-    else:
-        chosen = []
-        for person in people:
-            if len(chosen) < wanted:
-                chosen += by_person[person]
-    ids = {word.feedback_id for word in chosen}
-    return [word for word in corrections if word.feedback_id in ids]
-
-
 def _past(session: Session, rounds: set[str | None]) -> list[tuple[str, Old]]:
     """What the incumbent's line of descent learned, with its split."""
     query = (
@@ -298,55 +272,21 @@ def _past(session: Session, rounds: set[str | None]) -> list[tuple[str, Old]]:
     ]
 
 
-def _own_answers(session: Session, incumbent_id: str | None) -> list[Old]:
-    """The incumbent's answers that nobody remarked on: rehearsal where there is no other material.
-
-    Self-synthesised rehearsal (Huang et al., 2024) needs no corpus: what the model says anyway is
-    what it should go on saying.
-    """
-    query = (
-        select(Exchange)
-        .join(Feedback, col(Feedback.exchange_id) == Exchange.id, isouter=True)
-        .where(
-            Exchange.project_id == PROJECT,
-            Exchange.origin == "chat",
-            Exchange.state == "complete",
-            Exchange.adapter_id == (incumbent_id or "base"),
-            col(Feedback.id).is_(None),
+def _trusted(session: Session, olds: Sequence[Old]) -> list[Old]:
+    """The same with how likely each is to be right: as likely as the best word for it is."""
+    said = {name for old in olds for name in old.feedback_ids}
+    trust: dict[str, float] = {}
+    for part in parts(said):
+        query = select(Receipt.feedback_id, Receipt.probability, Receipt.weight).where(
+            col(Receipt.feedback_id).in_(part)
         )
-        .order_by(col(Exchange.id).desc())
-        .limit(SELF_SYNTHESISED)
-    )
+        for name, probability, weight in session.exec(query):
+            known = weight if probability is None else probability
+            trust[name] = 1.0 if known is None else known
     return [
-        Old(
-            id=row.id,
-            messages=_messages(row.messages),
-            target=str(row.choices[0]["text"]),
-            cluster=row.person_id,
-            origin="general",
-        )
-        for row in session.exec(query)
+        replace(old, trust=max((trust.get(name, 1.0) for name in old.feedback_ids), default=1.0))
+        for old in olds
     ]
-
-
-def _lines(path: Path, setting: str) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise Invalid(f"{setting} names {path}, which cannot be read: {reason}.") from error
-    rows = []
-    # Not splitlines(): JSON strings may hold the other characters that it takes for line ends.
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
-        try:
-            row = json.loads(line)
-            row["id"], _messages(row["messages"])[-1]["content"], row["target"]
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise Invalid(
-                f"{path}:{number}: each line is an object with `id`, `messages` and `target`."
-            ) from error
-        rows.append(row)
-    return rows
 
 
 def _messages(messages: Sequence[Mapping[str, str]]) -> tuple[Message, ...]:

@@ -26,15 +26,22 @@ class Denominators:
     answer_tokens: int
     preferences: int
     verdicts: int
+    replayed_tokens: int = 0
 
 
 def denominators(rows: Sequence[Row]) -> Denominators:
-    """Answer tokens of the demonstrations, and counts of preferences and verdicts."""
+    """Answer tokens of the demonstrations, of those that are replayed, and counts of the others."""
     return Denominators(
         answer_tokens=sum(len(r.branches[0]) for r in rows if r.kind == "demonstration"),
         preferences=sum(r.kind == "preference" for r in rows),
         verdicts=sum(r.kind == "verdict" for r in rows),
+        replayed_tokens=sum(len(r.branches[0]) for r in rows if is_replayed(r)),
     )
+
+
+def is_replayed(row: Row) -> bool:
+    """Whether a row is there to be kept and not to be learned."""
+    return row.kind == "demonstration" and row.source != "new"
 
 
 def losses(

@@ -21,6 +21,9 @@ from trainer.material import Gathered, Sorted
 from trainer.models import Adapter, PastExample, Retirement, Round, RoundState
 from trainer.settings import Plan
 
+DEV = "dev"
+"""The role of feedback that tuned a round."""
+
 
 def counts(gathered: Gathered, sorted_: Sorted) -> dict[str, Any]:
     """Return the numbers of the funnel: collected, used, held out, left out."""
@@ -28,6 +31,7 @@ def counts(gathered: Gathered, sorted_: Sorted) -> dict[str, Any]:
         "feedback": len(gathered.words),
         "used": len(sorted_.roles),
         "held_out": len(sorted_.held_out),
+        **({DEV: len(_tuned(sorted_))} if sorted_.dev else {}),
         "contradicted": len(sorted_.contradicted),
         "personal": len(sorted_.personal),
         "conflicts": [
@@ -44,6 +48,7 @@ def planned(sorted_: Sorted) -> dict[str, dict[str, Any]]:
     return {
         **{name: {"status": "used", "role": role} for name, role in sorted_.roles.items()},
         **{word.feedback_id: {"status": "held_out", "role": NEW} for word in sorted_.held_out},
+        **{name: {"status": "held_out", "role": DEV} for name in _tuned(sorted_)},
         **{
             name: {"status": "refused", "role": None}
             for name in (*sorted_.contradicted, *sorted_.personal, *sorted_.silent)
@@ -117,6 +122,9 @@ def _fates(verdict: Verdict, state: RoundState) -> dict[str, Fate]:
     judged = Fate("held_out", f"It judged adapter {adapter_id} ({NEW}).", adapter_id, NEW)
     for word in verdict.sorted.held_out:
         fates[word.feedback_id] = {"promoted": judged, "refused": refused}.get(state, unsure)
+    tuned = Fate("held_out", f"It tuned adapter {adapter_id} ({DEV}).", adapter_id, DEV)
+    for feedback_id in _tuned(verdict.sorted):
+        fates[feedback_id] = {"promoted": tuned, "refused": refused}.get(state, unsure)
     for feedback_id, other_id in verdict.sorted.contradicted.items():
         fates[feedback_id] = Fate(
             "refused", f"A reviewed correction ({other_id}) says that this answer was wrong."
@@ -137,9 +145,15 @@ def _fates(verdict: Verdict, state: RoundState) -> dict[str, Fate]:
     return fates
 
 
+def _tuned(sorted_: Sorted) -> list[str]:
+    """Ids of the feedback that neither trained nor judged, each once."""
+    return list(dict.fromkeys(name for each in sorted_.dev for name in each.feedback_ids))
+
+
 def _remember(session: Session, row: Round, sorted_: Sorted) -> None:
     now = time.time()
-    for example in sorted_.training:
+    # What tuned the round judged nothing: later rounds may learn it.
+    for example in (*sorted_.training, *sorted_.dev):
         if example.source == "new" and example.kind == "demonstration" and not example.made:
             session.add(
                 PastExample(

@@ -16,7 +16,7 @@ from feedback.harvest import Word
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.store import Store
 from feedback.trust import SIGNAL
-from trainer import material
+from trainer import material, rehearsal
 from trainer.examples import Message
 from trainer.models import PastExample, Retirement
 from trainer.replay import Old, place
@@ -94,7 +94,7 @@ def read(
         known=known,
         words=tuple(words),
         past=tuple(past),
-        general=tuple(material.general_material(plan)),
+        general=tuple(rehearsal.general_material(plan)),
         protected=tuple(material.protected_items(plan, Path(settings.data_dir))),
     )
 

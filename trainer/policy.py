@@ -102,6 +102,17 @@ class Policy:
             for prompt, answer in self._base.encoder.pairs(rows)
         ]
 
+    def lengths(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[int]:
+        """Tokens of each answer, its end included."""
+        return [len(answer) for _, answer in self._base.encoder.pairs(rows)]
+
+    def questions(self, count: int, *, max_new_tokens: int, seed: int) -> list[str]:
+        """What the base model thinks a user might ask; see `trainer.invention`."""
+        from trainer.invention import questions
+
+        with self._using(None) as model:
+            return questions(self._base, model, count, max_new_tokens=max_new_tokens, seed=seed)
+
     def answers(
         self,
         conversations: Sequence[Sequence[Message]],

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.batches import Batch, branch_log_probs, split_log_probs
+from trainer.batches import (
+    Batch,
+    branch_log_probs,
+    log_probs_of,
+    split_log_probs,
+    split_log_probs_of,
+)
 from trainer.rows import Row
 from trainer.settings import Plan
 
@@ -58,6 +64,14 @@ class Form:
         """Log-probabilities (branches,), and what of them the form wants apart, if anything."""
         return (
             split_log_probs(model, batch) if self.splits else (branch_log_probs(model, batch), None)
+        )
+
+    def log_probs_of(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """The same from `answer_logits` (S, vocabulary)."""
+        return (
+            split_log_probs_of(logits, batch)
+            if self.splits
+            else (log_probs_of(logits, batch), None)
         )
 
 

@@ -3,13 +3,19 @@
 Rehearsal is the plainest cure for catastrophic forgetting (Robins, 1995, "Catastrophic forgetting,
 rehearsal and pseudorehearsal"). What a reviewed correction replaces is taken out first: replaying
 an answer that is no longer true would teach it again.
+
+What is about to be forgotten is best rehearsed first: some of the draw may go to what surprises the
+model, the highest loss of several times as many candidates (SuRe: Hazard et al., 2025,
+"Surprise-driven prioritised replay for continual LLM learning"; after Isele and Cosgun, 2018). A
+high loss also finds what is wrong, so what is doubtful takes no part in it.
 """
 
 import hashlib
 import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from feedback.harvest import Word
 from feedback.words import content_words, normalised
@@ -17,6 +23,12 @@ from trainer.examples import Example, Message, overrules
 
 PAST_TO_GENERAL = 1
 """Two parts past feedback to one part general material, where there is enough of both."""
+CANDIDATES = 4
+"""Of so many times as many candidates the most surprising are replayed."""
+TRUSTED = 0.5
+"""What is less likely to be right is never chosen because it surprises."""
+
+Sampling = Literal["uniform", "half", "surprise"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,7 @@ class Old:
         origin: ``past`` feedback or ``general`` material.
         feedback_ids: for past feedback, where it came from.
         judges: False for what is rehearsed and never held against a round.
+        trust: from 0 to 1, how likely it is that the answer is right.
     """
 
     id: str
@@ -40,6 +53,11 @@ class Old:
     origin: str
     feedback_ids: tuple[str, ...] = ()
     judges: bool = True
+    trust: float = 1.0
+
+
+Losses = Callable[[Sequence[Old]], Sequence[float]]
+"""What the live model finds unlikely: nats per token of each answer."""
 
 
 def retired(olds: Sequence[Old], reviewed: Sequence[Word]) -> dict[str, Word]:
@@ -78,7 +96,14 @@ def retired(olds: Sequence[Old], reviewed: Sequence[Word]) -> dict[str, Word]:
 
 
 def mix(
-    new: Sequence[Example], olds: Sequence[Old], *, share: float, minimum: int = 0, seed: int
+    new: Sequence[Example],
+    olds: Sequence[Old],
+    *,
+    share: float,
+    minimum: int = 0,
+    seed: int,
+    sampling: Sampling = "uniform",
+    losses: Losses | None = None,
 ) -> list[Example]:
     """Return the new examples with old material beside them, shuffled.
 
@@ -89,6 +114,8 @@ def mix(
         minimum: at least so many, unless the share is 0. More than there is cannot be taken;
             nothing is taken twice.
         seed: makes the draw and the order reproducible.
+        sampling: by chance, by surprise, or one half so and one half so.
+        losses: asked for the candidates where surprise has a say; without it, chance decides.
 
     Returns:
         Every new example once, and ``n * share / (1 - share)`` old ones where there are so many;
@@ -103,10 +130,60 @@ def mix(
     from_past = min(len(past), wanted * PAST_TO_GENERAL // (PAST_TO_GENERAL + 1))
     from_general = min(len(general), wanted - from_past)
     from_past = min(len(past), wanted - from_general)
-    chosen = _spread(past, from_past, draw) + _spread(general, from_general, draw)
+    if losses is None or sampling == "uniform":
+        chosen = _spread(past, from_past, draw) + _spread(general, from_general, draw)
+    else:
+        whole = sampling == "surprise"
+        chosen = _surprising(past, from_past, draw, losses, whole=whole)
+        chosen += _surprising(general, from_general, draw, losses, whole=whole)
+    return _shuffled(new, chosen, draw)
+
+
+def everything(
+    new: Sequence[Example], olds: Sequence[Old], *, share: float, seed: int
+) -> list[Example]:
+    """Return the new examples with all of the past, for a round that starts afresh.
+
+    Args:
+        new: this round's examples.
+        olds: past feedback, all of which is taken, and general material.
+        share: general material among all demonstrations, 0 for none, as far as there is any.
+        seed: makes the draw and the order reproducible.
+    """
+    draw = random.Random(seed)
+    past = [old for old in olds if old.origin == "past"]
+    general = [old for old in olds if old.origin == "general"]
+    shown = sum(example.kind == "demonstration" for example in new) + len(past)
+    wanted = min(len(general), round((shown or len(new)) * share / (1 - share)))
+    return _shuffled(new, [*past, *_spread(general, wanted, draw)], draw)
+
+
+def _shuffled(new: Sequence[Example], chosen: Sequence[Old], draw: random.Random) -> list[Example]:
     mixed = [*new, *(_replayed(old) for old in chosen)]
     draw.shuffle(mixed)
     return mixed
+
+
+def _surprising(
+    olds: Sequence[Old], count: int, draw: random.Random, losses: Losses, *, whole: bool
+) -> list[Old]:
+    """Draw so many, all or half of them by surprise.
+
+    The candidates are drawn as all are, so that no fact with many questions takes every place.
+    """
+    by_loss = count if whole else count // 2
+    chosen = _spread(olds, count - by_loss, draw)
+    taken = {old.id for old in chosen}
+    rest = [old for old in olds if old.id not in taken]
+    sound = [old for old in rest if old.trust >= TRUSTED]
+    candidates = _spread(sound, min(len(sound), CANDIDATES * by_loss), draw)
+    values = losses(candidates) if candidates else ()
+    ranked = sorted(zip(values, candidates, strict=True), key=lambda pair: -pair[0])
+    found = [old for _, old in ranked[:by_loss]]
+    if len(found) < by_loss:  # the doubtful make up the number, as they would by chance
+        taken = {old.id for old in found}
+        found += _spread([o for o in rest if o.id not in taken], by_loss - len(found), draw)
+    return chosen + found
 
 
 def _spread(olds: Sequence[Old], count: int, draw: random.Random) -> list[Old]:

@@ -7,10 +7,8 @@ visible before the last transaction.
 
 import shutil
 import time
-from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
@@ -25,27 +23,23 @@ from feedback.models import Exchange
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.store import Store
 from trainer import (
+    candidate,
     checkpoints,
-    curve,
     enrichment,
     faults,
     judging,
     material,
     outcome,
     personal,
+    rebase,
     registry,
     snapshot,
-    trackers,
 )
-from trainer.answered import Answered
 from trainer.base_folder import base_hash, resolve
 from trainer.gate import GateReport
 from trainer.models import Adapter, Round
 from trainer.progress import Running
 from trainer.settings import Plan, TrainerSettings
-
-if TYPE_CHECKING:
-    from trainer.policy import Policy
 
 
 def due(session: Session, settings: TrainerSettings, *, now_seconds: float) -> str | None:
@@ -218,32 +212,6 @@ def run(store: Store, settings: FeedbackSettings, round_id: str) -> str:
             return state
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What stays the same while a round runs."""
-
-    settings: FeedbackSettings
-    running: Running
-    row: Round
-    plan: Plan
-    base_folder: Path
-    base_hash: str
-    parent: Path | None
-
-    @property
-    def staging(self) -> Path:
-        """Where the adapter is made before it is published."""
-        return self.settings.data_dir / "work" / self.row.id
-
-    def remembered(self, adapter_digest: str) -> Answered:
-        """What an adapter on this base has answered in earlier rounds."""
-        return Answered(
-            self.settings.data_dir / "answered",
-            model=f"{self.base_hash} {adapter_digest}",
-            max_new_tokens=self.plan.max_new_tokens,
-        )
-
-
 def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     running.stage("claim", "Gathering accepted feedback")
     with store.session() as session:
@@ -257,12 +225,13 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         plan = Plan.model_validate(row.plan)
         incumbent = registry.get(session, row.incumbent_id) if row.incumbent_id else None
         gathered = material.gather(session, row, plan, settings.data_dir)
+        rebased = rebase.reason(session, row, plan)
         tags = about.tags(session, [word.feedback_id for word in gathered.words])
         extra = enrichment.read(session, plan, gathered)
-    gathered = personal.redacted_material(gathered, settings)
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
     base_folder = resolve(plan.base_model)
-    job = _Job(settings, running, row, plan, base_folder, base_hash(base_folder), parent)
+    hashed = base_hash(base_folder)
+    job = candidate.Job(settings, running, row, plan, base_folder, hashed, parent, rebased)
     if incumbent is not None and incumbent.base_hash != job.base_hash:
         raise Invalid(
             f"The live adapter {incumbent.id} belongs to the base model {incumbent.base_model} as "
@@ -274,7 +243,10 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     checkpoints.discard_others(settings.data_dir, row.id)
 
     running.stage("examples", f"{len(gathered.words)} pieces of feedback become examples")
-    sorted_ = material.sort(gathered, plan)
+    live = candidate.Asked(job)
+    gathered = personal.redacted_material(live.rehearsed(gathered), settings)
+    sorted_ = material.sort(gathered, plan, losses=live.losses(), rebase=rebased is not None)
+    del live  # and the model with it, before training loads its own
     if not sorted_.roles:
         raise Invalid(
             "Nothing in the claimed feedback can be learned from: every vote was contradicted by "
@@ -282,6 +254,8 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         )
     sorted_, notes = enrichment.enriched(sorted_, gathered, extra, plan, _surroundings(job))
     counts = outcome.counts(gathered, sorted_)
+    if rebased is not None:
+        counts[rebase.COUNT] = rebased
     if notes:
         counts["notes"] = list(notes)
     folder = settings.data_dir / "snapshots" / row.id
@@ -296,23 +270,25 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
             "plan": row.plan,
             "feedback": outcome.planned(sorted_),
             "noise": counts["noise"],
+            **({rebase.COUNT: rebased} if rebased is not None else {}),
         },
     )
     _note(store, running, snapshot_sha256=frozen.sha256, counts=counts)
 
     running.stage("train", f"Learning from {len(sorted_.training)} examples", counts=counts)
-    candidate, told = _train(job, frozen)
+    told = list(notes)
+    made = candidate.train(job, frozen, sorted_.dev, note=told.append)
     if told:
-        counts["notes"] = [*notes, *told]
+        counts["notes"] = told
         _note(store, running, counts=counts)
 
     running.stage("evaluate", "Comparing the candidate with the incumbent")
-    report = _judge(job, candidate, gathered, sorted_, tags)
+    report = _judge(job, made, gathered, sorted_, tags)
 
     running.stage("apply", f"The gate says: {report.outcome}")
     with store.session(write=True) as session:
         running.guard(session)
-        verdict = outcome.Verdict(get(session, row.id), plan, candidate, sorted_, report)
+        verdict = outcome.Verdict(get(session, row.id), plan, made, sorted_, report)
         state = outcome.apply(session, verdict)
         session.commit()
     shutil.rmtree(job.staging, ignore_errors=True)
@@ -320,99 +296,30 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     return state
 
 
-def _surroundings(job: _Job) -> enrichment.Surroundings:
+def _surroundings(job: candidate.Job) -> enrichment.Surroundings:
     return enrichment.Surroundings(
         settings=job.settings,
         present_id=job.row.incumbent_id,
         base_hash=job.base_hash,
-        open_policy=lambda: _models(job),
+        open_policy=job.policy,
         should_stop=lambda: job.running.stopping is not None,
     )
 
 
-def _models(job: _Job) -> "Policy":
-    """The base model with the incumbent attached, where there is one."""
-    from trainer.policy import Policy
-
-    policy = Policy.load(job.base_folder, threads=job.plan.threads)
-    if job.parent is not None:
-        policy.attach("incumbent", job.parent)
-    return policy
-
-
-def _train(job: _Job, frozen: snapshot.Snapshot) -> tuple[Adapter, tuple[str, ...]]:
-    from trainer import learner
-    from trainer.executors import ranks
-    from trainer.interpolation import interpolate
-    from trainer.task import Task
-
-    shutil.rmtree(job.staging, ignore_errors=True)  # what an earlier attempt left half done
-    job.staging.parent.mkdir(parents=True, exist_ok=True)
-    drawn = curve.CurveFile(curve.place(job.settings.data_dir, job.row.id))
-
-    def report(step: curve.Progress) -> None:
-        drawn.add(step)
-        job.running.advance(
-            step.step / step.steps,
-            f"Step {step.step}/{step.steps}, loss {step.loss:.3f}",
-            **asdict(step),
-        )
-
-    examples = snapshot.read(frozen)
-    resumable = checkpoints.folder(job.settings.data_dir, job.row.id)
-    work = Task(
-        job.plan,
-        job.base_folder,
-        tuple(examples),
-        job.parent,
-        job.staging,
-        checkpoints=resumable,
-    )
-    with ranks.beside(work, job.staging.with_suffix(".task")) as seat:
-        trained = learner.train(
-            job.plan,
-            job.base_folder,
-            examples,
-            parent=job.parent,
-            out=job.staging,
-            report=report,
-            should_stop=lambda: job.running.stopping is not None,
-            checkpoints=resumable,
-            tracked=trackers.place(job.settings.data_dir, job.row.id),
-            seat=seat,
-        )
-    interpolate(job.parent, job.staging, share=job.plan.step_share)
-    for note in trained.notes:
-        job.running.advance(1.0, note)
-    published = registry.publish(
-        job.settings.data_dir,
-        job.staging,
-        adapter_id=new_id("adp"),
-        parent_id=job.row.incumbent_id,
-        round_id=job.row.id,
-        base_model=job.plan.base_model,
-        base_hash=job.base_hash,
-    )
-    return published, trained.notes
-
-
 def _judge(
-    job: _Job,
-    candidate: Adapter,
+    job: candidate.Job,
+    made: Adapter,
     gathered: material.Gathered,
     sorted_: material.Sorted,
     tags: dict[str, dict[str, Any]],
 ) -> GateReport:
-    policy = _models(job)
-    policy.attach("candidate", registry.folder(job.settings.data_dir, candidate.digest))
+    policy = job.policy()
+    policy.attach("candidate", registry.folder(job.settings.data_dir, made.digest))
     return judging.judge(
         policy,
         job.plan,
-        incumbent="incumbent" if job.parent is not None else None,
-        remembered=(
-            job.remembered(job.parent.name if job.parent is not None else "base"),
-            job.remembered(candidate.digest),
-        ),
+        incumbent=job.incumbent,
+        remembered=(job.remembered(job.digest), job.remembered(made.digest)),
         protected=gathered.protected,
         sorted_=sorted_,
         report=job.running.reporter("Answers compared:"),

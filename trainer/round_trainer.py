@@ -23,7 +23,7 @@ from trl import SFTTrainer
 from feedback.errors import Invalid
 from trainer import gradient_noise, layers, schedules
 from trainer.after_step import AfterStep, Checkpoints
-from trainer.batches import Batch, collate
+from trainer.batches import Batch, answer_logits, collate
 from trainer.course import Course
 from trainer.curve import Progress
 from trainer.distributed import Group
@@ -37,6 +37,8 @@ from trainer.lower_activations import LowerActivations, given
 from trainer.objectives import NLL_SHARE, Denominators, denominators, losses
 from trainer.packing import Step, by_length
 from trainer.preference_losses import Form
+from trainer.retention_kl import NAME as RETENTION
+from trainer.retention_kl import Retention
 from trainer.rows import Row
 from trainer.settings import Plan
 from trainer.trainer_arguments import sft_config
@@ -53,6 +55,7 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         plan: the hyperparameters.
         scratch: a folder for what the Trainer insists to write; nothing in it is kept.
         share: whether a row's branches share their prompt in one line.
+        retention: what the model said when the round started, to be held to it; None for no hold.
         folded: the layers that are computed as one product, if any.
         lanes: where the batches of a step run; how many changes no result.
         autocast: the dtype to compute in, or None for the weights' own.
@@ -76,6 +79,7 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         plan: Plan,
         scratch: str,
         share: bool = True,
+        retention: Retention | None = None,
         folded: Folded | None = None,
         lanes: Lanes | None = None,
         autocast: torch.dtype | None = None,
@@ -100,6 +104,7 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         self._dev = dev
         self._plan = plan
         self._share = share
+        self._retention = retention
         self._folded = folded
         self._lanes = lanes or Lanes(1)
         self._autocast_dtype = autocast
@@ -109,10 +114,13 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         self._before_each = before_each
         self._nll_share = nll_share
         self._form = Form.of(plan)
-        self._weights: dict[Kind, float] = objective_weights(plan)
+        self._weights: dict[str, float] = {
+            RETENTION: plan.replay_kl_weight,
+            **{str(kind): weight for kind, weight in objective_weights(plan).items()},
+        }
         self._tokens = 0
         self._rate = self._norm = 0.0
-        self._objectives: defaultdict[Kind, float] = defaultdict(float)
+        self._objectives: defaultdict[str, float] = defaultdict(float)
         self._started = time.perf_counter()
         self.after = AfterStep(self, plan, report=report, stop_if_asked=before_each, kept=kept)
         super().__init__(
@@ -171,7 +179,7 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         self._penalty = 0.0
         products, weights = self._differentiated(model)
 
-        def gradients(batch: Batch) -> tuple[Mapping[Kind, float], Tensor, list[Tensor | None]]:
+        def gradients(batch: Batch) -> tuple[Mapping[str, float], Tensor, list[Tensor | None]]:
             self._before_each()
             found, total = self._losses(model, batch, over)
             each = torch.autograd.grad(total, [*products, *weights], allow_unused=True)
@@ -248,12 +256,18 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _losses(
         self, model: Any, inputs: Batch, over: Denominators
-    ) -> tuple[Mapping[Kind, float], Tensor]:
+    ) -> tuple[Mapping[str, float], Tensor]:
         """Each objective's loss, and their weighted sum."""
         batch = inputs.to(self.args.device)
+        held: Tensor | None = None
         with self._precision(), given(self._lower, batch):
-            log_probs, beyond = self._form.log_probs(model, batch)
-        found = losses(
+            if self._retention is None:
+                log_probs, beyond = self._form.log_probs(model, batch)
+            else:
+                logits = answer_logits(model, batch)
+                log_probs, beyond = self._form.log_probs_of(logits, batch)
+                held = self._retention.loss(logits, batch, over.replayed_tokens)
+        terms = losses(
             log_probs,
             batch,
             over,
@@ -262,6 +276,9 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
             form=self._form,
             beyond=beyond,
         )
+        found = {str(kind): loss for kind, loss in terms.items()}
+        if held is not None:
+            found[RETENTION] = held
         total = log_probs.new_zeros(())
         for kind, loss in found.items():
             total = total + self._weights[kind] * loss

@@ -7,7 +7,7 @@ the settings say by then.
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from feedback.settings import HeedSettings
@@ -243,12 +243,11 @@ class Plan(BaseModel):
         description="easy-first: with staged_introduction, what the model finds likeliest comes "
         "first.",
     )
-    step_share: float = Field(
+    step_share: float | Literal["search"] = Field(
         0.8,
-        gt=0,
-        le=1,
         description="Share of the way from the previous adapter to the newly trained one that is "
-        "gone: a little less is learned and much less forgotten.",
+        "gone, above 0 and up to 1: a little less is learned and much less forgotten. search: the "
+        "smallest of 0.5, 0.6 … 1 that is within half a point of the best on dev.",
     )
     replay_share: float = Field(
         0.8,
@@ -262,6 +261,53 @@ class Plan(BaseModel):
         ge=0,
         description="A round with little new rehearses at least this many old examples, where "
         "there are so many; what forgetting costs does not shrink with the news.",
+    )
+    replay_buffer: int = Field(
+        0,
+        ge=0,
+        description="Past examples that replay draws from: a chance sample of this size over all "
+        "rounds, which superseded ones leave. 0 keeps them all.",
+    )
+    replay_sampling: Literal["uniform", "half", "surprise"] = Field(
+        "uniform",
+        description="Which old examples are replayed. uniform: by chance. surprise: of four times "
+        "as many candidates those that the live model finds least likely, doubtful ones left out. "
+        "half: one half so, one half so.",
+    )
+    replay_kl_weight: float = Field(
+        0.0,
+        ge=0,
+        description="λ of the divergence from the previous adapter, per answer token of what is "
+        "replayed; 0 switches it off.",
+    )
+    rehearsal: Literal["auto", "general", "own"] = Field(
+        "auto",
+        description="What stands for ordinary questions. general: `general_file`, or the starter's "
+        "material. own: answers of the live model that nobody remarked on. auto: general, or own "
+        "where there is none.",
+    )
+    rehearsal_generated: int = Field(
+        0,
+        ge=0,
+        description="Where own answers are rehearsed, the live model answers until there are so "
+        "many: what people asked earlier versions or, with too little of that, what the base model "
+        "thinks up. 0 takes what was logged.",
+    )
+    rebase_after_rounds: int = Field(
+        0,
+        ge=0,
+        description="After so many rounds on one adapter, or two refusals in a row, a round starts "
+        "from a fresh adapter and learns everything that still holds. 0 never does.",
+    )
+    rebase_epochs: float = Field(
+        4.0, gt=0, description="Passes over the material in a round that starts afresh."
+    )
+    dev_share: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of the news, by person, that neither trains nor judges where some "
+        'setting is chosen on dev, as `step_share = "search"` is.',
     )
     held_out_share: float = Field(
         0.15, gt=0, lt=1, description="Share of the people whose feedback judges the round."
@@ -334,6 +380,20 @@ class Plan(BaseModel):
         """Whether the training itself, not what follows it, depends on the loss on dev."""
         patience = (self.early_stopping_patience, self.plateau_patience)
         return self.keep_best or any(each is not None for each in patience)
+
+    @field_validator("step_share", mode="before")
+    @classmethod
+    def _share_or_search(cls, value: object) -> object:
+        """One message in place of one for each type that it might have been."""
+        if value == "search":
+            return value
+        try:
+            share = float(str(value))
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 1:
+            raise ValueError("a number above 0 and up to 1, or `search`")
+        return share
 
 
 class TrainerSettings(Plan):

@@ -20,7 +20,7 @@ from benchmarks.continual.asking import Asked
 from benchmarks.continual.methods import Learned, Method, Work, plan
 from benchmarks.continual.product import given
 from benchmarks.continual.tasks import RIGHT, Lesson, Probe
-from trainer import learner, material
+from trainer import learner, rehearsal
 from trainer.base_folder import resolve
 from trainer.examples import Example
 from trainer.settings import Plan
@@ -233,7 +233,7 @@ def _general(fields: Plan, work: Work) -> list[Example]:
     """The shop's material, without what the stream changes."""
     return [
         Example("demonstration", old.messages, old.target, source="general", cluster=old.cluster)
-        for old in material.general_material(fields)
+        for old in rehearsal.general_material(fields)
         if not any(subject in old.messages[-1]["content"] for subject in work.stream.changed)
     ]
 

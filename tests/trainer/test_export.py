@@ -46,6 +46,13 @@ def test_the_card_tells_origin_data_judgement_and_losses(store: Store) -> None:
         assert told in card
 
 
+def test_the_card_says_where_an_adapter_started_afresh(store: Store) -> None:
+    made, row = judged(store)
+    assert "fresh adapter" not in model_card(made, row)
+    row.counts = {**row.counts, "rebased": "the gate refused 2 rounds in a row"}
+    assert "a fresh adapter, since the gate refused 2 rounds" in model_card(made, row)
+
+
 def test_the_card_quotes_protected_items_and_nobody_else(store: Store) -> None:
     card = model_card(*judged(store))
     assert "prompt protected \\| with a bar" in card

@@ -13,7 +13,7 @@ from feedback.ids import new_id
 from feedback.store import Store
 from tests import builders
 from tests.builders import ANSWER, old, person, plan, word
-from trainer import material
+from trainer import material, rehearsal, splits
 from trainer.examples import Message
 from trainer.material import Gathered, Sorted
 from trainer.models import PastExample, Retirement, Round
@@ -75,7 +75,7 @@ def test_a_correction_that_nobody_shares_is_learned_where_enough_others_judge() 
     ]
     found = sort(*crowd(120), *alone)
     assert all(each.feedback_id in found.roles for each in alone)
-    assert len(found.held_out) >= material.SHARED_MINIMUM
+    assert len(found.held_out) >= splits.SHARED_MINIMUM
 
 
 def test_at_most_a_quarter_of_what_people_agree_on_judges() -> None:
@@ -86,7 +86,7 @@ def test_at_most_a_quarter_of_what_people_agree_on_judges() -> None:
         for k in range(8)
     ]
     found = sort(*words)
-    assert material.SHARED_MINIMUM <= len(found.held_out) <= 0.15 * len(words) + 6
+    assert splits.SHARED_MINIMUM <= len(found.held_out) <= 0.15 * len(words) + 6
     judging = Counter(each.correction for each in found.held_out)
     assert max(judging.values()) <= 2
 
@@ -146,7 +146,7 @@ def test_general_material_is_read_line_by_line(tmp_path: Path) -> None:
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     for content in (text, text.rstrip("\n"), "\ufeff" + text):
         path.write_text(content, encoding="utf-8")
-        found = material.general_material(plan(general_file=str(path)))
+        found = rehearsal.general_material(plan(general_file=str(path)))
         assert [(each.id, each.target) for each in found] == [("0", "\u00850"), ("1", "\u00851")]
         assert {each.origin for each in found} == {"general"}
 
@@ -168,9 +168,9 @@ def test_a_faulty_general_file_names_the_file(tmp_path: Path, line: bytes) -> No
     good = json.dumps({"id": 1, "messages": builders.messages(), "target": "x"}).encode()
     path.write_bytes(good + b"\n" + line + b"\n")
     with pytest.raises(Invalid, match="general"):
-        material.general_material(plan(general_file=str(path)))
+        rehearsal.general_material(plan(general_file=str(path)))
     with pytest.raises(Invalid, match="general_file"):
-        material.general_material(plan(general_file=str(tmp_path / "none.jsonl")))
+        rehearsal.general_material(plan(general_file=str(tmp_path / "none.jsonl")))
 
 
 def _past(store: Store, round_id: str, target: str, split: str = "train") -> str:

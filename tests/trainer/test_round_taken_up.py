@@ -96,7 +96,7 @@ def test_killed_at_three_places_a_round_ends_in_the_same_adapter(
     done = learner.train(
         plan, tiny_model, snapshot.read(frozen), parent=None, out=undisturbed, report=lambda _: None
     )
-    interpolate(None, undisturbed, share=plan.step_share)
+    interpolate(None, undisturbed, share=float(plan.step_share))
     published = registry.folder(data_dir, candidate.digest)
     for name in registry.FILES:
         assert (published / name).read_bytes() == (undisturbed / name).read_bytes()

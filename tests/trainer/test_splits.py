@@ -1,0 +1,101 @@
+"""Who tunes a round: by person, apart from who trains and who judges, and only where it is wanted."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feedback.harvest import Word
+from tests.builders import person, plan, word
+from trainer import material, outcome, splits
+from trainer.material import Gathered, Sorted
+
+SEARCH = {"step_share": "search", "replay_share": 0.5}
+
+
+def crowd(people: int = 60, facts: int = 4) -> list[Word]:
+    """Everybody corrects two facts and likes something of their own."""
+    words = []
+    for who in range(people):
+        about = {"person_id": person(f"p{who}")}
+        words += [
+            word(
+                f"fbk_{who:03}_{fact}",
+                question=f"What is fact {fact}?",
+                correction=f"Fact {fact} holds.",
+                **about,
+            )
+            for fact in {who % facts, (who + 1) % facts}
+        ]
+        words.append(word(f"fbk_{who:03}_up", question=f"Are you {who}?", rating=1.0, **about))
+    return words
+
+
+def sort(words: list[Word], **fields: object) -> Sorted:
+    gathered = Gathered(tuple(words), (), (), (), ())
+    return material.sort(gathered, plan(**{**SEARCH, **fields}))
+
+
+@given(seed=st.integers(0, 20), share=st.sampled_from([0.05, 0.1, 0.3]))
+def test_nobody_is_in_two_of_train_dev_and_gate(seed: int, share: float) -> None:
+    words = crowd()
+    people = {each.feedback_id: each.person_id for each in words}
+    found = sort(words, seed=seed, dev_share=share)
+    tuned = {name for each in found.dev for name in each.feedback_ids}
+    held = {each.feedback_id for each in found.held_out}
+    assert tuned and held and found.roles
+    assert not tuned & found.roles.keys() and not tuned & held
+    assert tuned | held | found.roles.keys() | set(found.silent) == people.keys()
+    tuners = {people[name] for name in tuned}
+    assert not tuners & {people[name] for name in found.roles}
+    assert not tuners & {people[name] for name in held}
+    assert not tuners & {each.cluster for each in found.training}
+    assert len(tuned) <= share * len(words) + 3
+
+
+def test_dev_asks_for_what_others_teach() -> None:
+    words = crowd()
+    made = Counter(each.correction for each in words if each.correction is not None)
+    found = sort(words, dev_share=0.5)
+    tuned = Counter(each.target for each in found.dev if each.kind == "demonstration")
+    taught = Counter(
+        each.target
+        for each in found.training
+        if each.kind == "demonstration" and each.source == "new"
+    )
+    assert tuned
+    for text, count in tuned.items():
+        assert 4 * count <= made[text]
+        assert 2 * taught[text] >= made[text]
+
+
+def test_whose_correction_nobody_shares_is_learned_from() -> None:
+    alone = [
+        word(f"fbk_x{n}", person_id=person(f"x{n}"), correction=f"Only I say {n}.")
+        for n in range(30)
+    ]
+    found = sort([*crowd(), *alone], dev_share=0.4)
+    assert found.dev
+    assert not {name for each in found.dev for name in each.feedback_ids} & {
+        each.feedback_id for each in alone
+    }
+
+
+def test_without_a_setting_that_wants_it_there_is_no_dev() -> None:
+    words = crowd()
+    found = sort(words, step_share=0.8, dev_share=0.5)
+    assert found.dev == ()
+    assert not splits.dev_wanted(plan())
+    assert outcome.counts(Gathered(tuple(words), (), (), (), ()), found).keys().isdisjoint({"dev"})
+
+
+def test_what_tuned_is_told_so_in_the_manifest_and_counted() -> None:
+    words = crowd()
+    found = sort(words)
+    planned = outcome.planned(found)
+    tuned = {name for name, fate in planned.items() if fate["role"] == outcome.DEV}
+    assert tuned == {name for each in found.dev for name in each.feedback_ids}
+    assert planned.keys() == {each.feedback_id for each in words}
+    counts = outcome.counts(Gathered(tuple(words), (), (), (), ()), found)
+    assert counts["dev"] == len(tuned) > 0
+    assert counts["dev"] + counts["used"] + counts["held_out"] == len(words)

@@ -1,0 +1,244 @@
+"""The part of a round that makes its candidate: what the live model is asked, training, the last step.
+
+Knows no database session and no gate. What it makes lies in the registry's folder, and is nobody's
+before the round's last transaction.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from feedback.ids import new_id
+from feedback.settings import FeedbackSettings
+from trainer import (
+    checkpoints,
+    curve,
+    rebase,
+    registry,
+    rehearsal,
+    replay,
+    snapshot,
+    step_search,
+    surprise,
+    trackers,
+)
+from trainer import dev as on_dev
+from trainer.answered import Answered
+from trainer.examples import Example
+from trainer.material import Gathered
+from trainer.models import Adapter, Round
+from trainer.progress import Running
+from trainer.references import FOLDER, References
+from trainer.settings import Plan
+
+if TYPE_CHECKING:
+    from trainer.policy import Policy
+
+INCUMBENT = "incumbent"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same while a round runs.
+
+    Attributes:
+        parent: folder of the incumbent; None where the base model answers.
+        rebased: why the round starts from a fresh adapter, or None where it continues the parent.
+    """
+
+    settings: FeedbackSettings
+    running: Running
+    row: Round
+    plan: Plan
+    base_folder: Path
+    base_hash: str
+    parent: Path | None
+    rebased: str | None = None
+
+    @property
+    def staging(self) -> Path:
+        """Where the adapter is made before it is published."""
+        return self.settings.data_dir / "work" / self.row.id
+
+    @property
+    def incumbent(self) -> str | None:
+        """What a policy calls the live adapter; None for the base model."""
+        return INCUMBENT if self.parent is not None else None
+
+    @property
+    def digest(self) -> str:
+        """Of the live adapter."""
+        return self.parent.name if self.parent is not None else "base"
+
+    def remembered(self, adapter_digest: str) -> Answered:
+        """What an adapter on this base has answered in earlier rounds."""
+        return Answered(
+            self.settings.data_dir / "answered",
+            model=f"{self.base_hash} {adapter_digest}",
+            max_new_tokens=self.plan.max_new_tokens,
+        )
+
+    def references(self, adapter_digest: str) -> References:
+        """What an adapter on this base has found how likely in earlier rounds."""
+        return References(
+            self.settings.data_dir / FOLDER, model=f"{self.base_hash} {adapter_digest}"
+        )
+
+    def policy(self) -> "Policy":
+        """The base model with the live adapter beside it."""
+        from trainer.policy import Policy
+
+        policy = Policy.load(self.base_folder, threads=self.plan.threads)
+        if self.parent is not None:
+            policy.attach(INCUMBENT, self.parent)
+        return policy
+
+
+class Asked:
+    """The live model, asked for what old material needs; loaded when something is asked first."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    @cached_property
+    def _policy(self) -> "Policy":
+        return self._job.policy()
+
+    def rehearsed(self, gathered: Gathered) -> Gathered:
+        """The material, with answers of the live model where there is too little to rehearse."""
+        if not gathered.ordinary.wanted:
+            return gathered
+        more = rehearsal.generated(
+            self._policy,
+            gathered.ordinary,
+            self._job.plan,
+            adapter=self._job.incumbent,
+            remembered=self._job.remembered(self._job.digest),
+            report=self._job.running.reporter("Own answers to rehearse:"),
+        )
+        return replace(gathered, general=(*gathered.general, *more))
+
+    def losses(self) -> replay.Losses | None:
+        """What tells how unlikely the live model finds old answers; None where nobody asks."""
+        if self._job.plan.replay_sampling == "uniform":
+            return None
+        job = self._job
+
+        def ask(olds: Sequence[replay.Old]) -> Sequence[float]:
+            job.running.advance(0.0, f"Looking how likely {len(olds)} old answers still are")
+            known = job.references(job.digest)
+            return surprise.losses(self._policy, adapter=job.incumbent, remembered=known)(olds)
+
+        return ask
+
+
+def train(
+    job: Job, frozen: snapshot.Snapshot, dev: Sequence[Example], *, note: Callable[[str], None]
+) -> Adapter:
+    """Train what was frozen, go the right share of the way, and publish.
+
+    Args:
+        job: the round.
+        frozen: what it learns from.
+        dev: what neither trains nor judges.
+        note: told what whoever reads about the round should know.
+
+    Raises:
+        Invalid: there is nothing to learn from, or training diverged.
+    """
+    from trainer import learner
+    from trainer.executors import ranks
+    from trainer.task import Task
+
+    plan = job.plan if job.rebased is None else rebase.training_plan(job.plan)
+    start = job.parent if job.rebased is None else None
+    shutil.rmtree(job.staging, ignore_errors=True)  # what an earlier attempt left half done
+    job.staging.parent.mkdir(parents=True, exist_ok=True)
+    drawn = curve.CurveFile(curve.place(job.settings.data_dir, job.row.id))
+
+    def report(step: curve.Progress) -> None:
+        drawn.add(step)
+        job.running.advance(
+            step.step / step.steps,
+            f"Step {step.step}/{step.steps}, loss {step.loss:.3f}",
+            **asdict(step),
+        )
+
+    work = Task(
+        plan,
+        job.base_folder,
+        tuple(snapshot.read(frozen)),
+        start,
+        job.staging,
+        dev=tuple(dev),
+        checkpoints=checkpoints.folder(job.settings.data_dir, job.row.id),
+    )
+    with ranks.beside(work, job.staging.with_suffix(".task")) as seat:
+        trained = learner.train(
+            plan,
+            job.base_folder,
+            work.examples,
+            parent=start,
+            out=job.staging,
+            report=report,
+            should_stop=lambda: job.running.stopping is not None,
+            dev=dev,
+            checkpoints=work.checkpoints,
+            tracked=trackers.place(job.settings.data_dir, job.row.id),
+            seat=seat,
+            references=job.references(job.digest if start is not None else "base"),
+        )
+    _go_part_of_the_way(job, plan, start, dev, note)
+    for told in trained.notes:
+        job.running.advance(1.0, told)
+        note(told)
+    return registry.publish(
+        job.settings.data_dir,
+        job.staging,
+        adapter_id=new_id("adp"),
+        parent_id=job.row.incumbent_id,
+        round_id=job.row.id,
+        base_model=job.plan.base_model,
+        base_hash=job.base_hash,
+    )
+
+
+def _go_part_of_the_way(
+    job: Job,
+    plan: Plan,
+    start: Path | None,
+    dev: Sequence[Example],
+    note: Callable[[str], None],
+) -> None:
+    from trainer.interpolation import interpolate
+
+    share = plan.step_share
+    if share != "search":
+        interpolate(start, job.staging, share=share)
+        return
+    if not dev:
+        note(
+            f"Went {step_search.UNTRIED:g} of the way: nobody could be kept for dev, on which "
+            "shares are tried."
+        )
+        interpolate(start, job.staging, share=step_search.UNTRIED)
+        return
+    policy = job.policy()
+
+    def score(folder: Path, share: float) -> float:
+        job.running.advance(1.0, f"Trying {share:g} of the way on dev")
+        name = f"at-{100 * share:.0f}"  # PEFT takes no dots
+        policy.attach(name, folder)
+        return on_dev.points(
+            policy, dev, adapter=name, before=job.incumbent, max_new_tokens=plan.max_new_tokens
+        )
+
+    found = step_search.search(
+        job.staging,
+        interpolate=lambda folder, share: interpolate(start, folder, share=share),
+        score=score,
+    )
+    note(found.note)

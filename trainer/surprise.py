@@ -1,0 +1,57 @@
+"""How unlikely the live model finds what it should still know. No torch of its own.
+
+The candidates for replay are few thousand short answers; their likelihoods are remembered by model
+and answer, so that rounds which follow one that was not promoted ask again for the new ones alone.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+from trainer.examples import Message
+from trainer.references import References
+from trainer.replay import Losses, Old
+
+PRECISION = "policy"
+"""Mean likelihoods that a policy computes are not mistaken for a learner's sums."""
+
+
+class Likelihoods(Protocol):
+    """What is needed of a model; `trainer.policy.Policy` has it."""
+
+    def fits(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[bool]:
+        """Which rows the context has room for."""
+
+    def log_likelihood(
+        self, rows: Sequence[tuple[Sequence[Message], str]], *, adapter: str | None
+    ) -> list[float]:
+        """Mean log-likelihood of each answer's tokens, in nats."""
+
+
+def losses(policy: Likelihoods, *, adapter: str | None, remembered: References) -> Losses:
+    """Return what tells each old answer's loss: nats per token, under one adapter.
+
+    What does not fit the context cannot be learned either, and surprises least of all.
+
+    Args:
+        policy: the model.
+        adapter: its name in the policy; None for the base model.
+        remembered: of this model and adapter.
+    """
+
+    def ask(olds: Sequence[Old]) -> list[float]:
+        rows = [(old.messages, old.target) for old in olds]
+        fitting = [at for at, fits in enumerate(policy.fits(rows)) if fits]
+
+        def compute(numbers: Sequence[int]) -> list[float]:
+            asked = [rows[fitting[number]] for number in numbers]
+            return [-value for value in policy.log_likelihood(asked, adapter=adapter)]
+
+        found = [-math.inf] * len(rows)
+        keys = [f"{PRECISION} {json.dumps(rows[at], sort_keys=True)}" for at in fitting]
+        for at, value in zip(fitting, remembered.values(keys, compute), strict=True):
+            found[at] = value
+        return found
+
+    return ask
