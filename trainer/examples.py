@@ -40,6 +40,9 @@ class Example:
         cluster: the person (or conversation) it came from; items of one cluster are not
             independent.
         signal: nobody said so; it is what their signals say.
+        text: no answer but a piece of a document: there is no conversation, and every token of
+            `target` is to be predicted.
+        document: where that piece comes from, with the document's hash.
     """
 
     kind: Kind
@@ -52,10 +55,14 @@ class Example:
     feedback_ids: tuple[str, ...] = ()
     cluster: str = ""
     signal: bool = False
+    text: bool = False
+    document: str = ""
 
     @property
     def role(self) -> str:
         """As what it teaches, for receipts and manifests."""
+        if self.text:
+            return "document"
         return "signal" if self.signal else self.kind
 
 

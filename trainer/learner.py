@@ -80,6 +80,7 @@ def train(
     out: Path,
     report: Callable[[Progress], None],
     should_stop: Callable[[], bool] = lambda: False,
+    checkpoint: Callable[[int, int], Path | None] = lambda step, steps: None,
 ) -> Trained:
     """Train an adapter that continues `parent` on the mixed examples, and write it to `out`.
 
@@ -96,6 +97,8 @@ def train(
         out: folder that receives adapter_config.json and adapter_model.safetensors.
         report: called after every optimizer step.
         should_stop: asked before every batch.
+        checkpoint: told after every step how many are done, of how many; the folder that it
+            returns receives the adapter as it is then.
 
     Raises:
         Invalid: there is nothing to learn from, the base or the parent cannot be used, or
@@ -157,6 +160,8 @@ def train(
                 step.step, step.steps, step.loss, step.learning_rate, step.tokens, step.seconds
             )
         )
+        if (place := checkpoint(step.step, step.steps)) is not None:
+            adapter_folder.write(model, place, base_model=plan.base_model)
 
     fold = folded_lora.folded(model) if autocast is None else nullcontext()
     with fold as folded, Lanes(lane_count) as lanes:

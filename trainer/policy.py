@@ -163,6 +163,29 @@ class Policy:
         with self._using(adapter) as model, torch.inference_mode():
             return self._scored(rows, score)
 
+    def text_log_likelihood(self, texts: Sequence[str], *, adapter: str | None) -> list[float]:
+        """Mean log-likelihood of each text's tokens, in nats, without a chat template around.
+
+        Raises:
+            NotFound: no adapter of this name is attached.
+            Invalid: a text is longer than the context, or has no token.
+        """
+
+        def score(batch: Batch) -> Tensor:
+            return branch_log_probs(model, batch)
+
+        with self._using(adapter) as model, torch.inference_mode():
+            return self._scored_ids(self._base.encoder.texts(texts), score)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text."""
+        return [len(ids) for _, ids in self._base.encoder.texts(texts)]
+
+    @property
+    def context_tokens(self) -> int:
+        """The longest sequence that the model reads."""
+        return self._base.context_tokens
+
     def drift(
         self,
         conversations: Sequence[Sequence[Message]],
@@ -204,8 +227,15 @@ class Policy:
         score: Callable[[Batch], Tensor],
     ) -> list[float]:
         """Each row's score divided by the tokens of its answer, in the order of the rows."""
+        return self._scored_ids(self._base.encoder.pairs(rows), score)
+
+    def _scored_ids(
+        self, pairs: Sequence[tuple[list[int], list[int]]], score: Callable[[Batch], Tensor]
+    ) -> list[float]:
         numbered: list[tuple[int, Row]] = []
-        for number, (prompt, answer) in enumerate(self._base.encoder.pairs(rows)):
+        for number, (prompt, answer) in enumerate(pairs):
+            if not answer:
+                raise Invalid(f"Row {number} has no token to score.")
             if len(prompt) + len(answer) > self._base.context_tokens:
                 raise Invalid(f"Row {number} is longer than the model's context; see fits().")
             numbered.append((number, Row("demonstration", prompt, [answer])))

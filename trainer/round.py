@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import func
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from feedback import harvest, receipts, trust
@@ -24,13 +23,16 @@ from feedback.ids import new_id
 from feedback.models import Exchange
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.store import Store
-from trainer import judging, material, outcome, personal, registry, snapshot
+from trainer import judging, material, opening, outcome, personal, registry, snapshot, starting
 from trainer.answered import Answered
 from trainer.base_folder import base_hash, resolve
 from trainer.gate import GateReport
 from trainer.models import Adapter, Round
+from trainer.opening import DOCUMENTS, OF_FEEDBACK, insert, vacant
 from trainer.progress import Running
 from trainer.settings import Plan, TrainerSettings
+
+current = opening.current
 
 
 def due(session: Session, settings: TrainerSettings, *, now_seconds: float) -> str | None:
@@ -47,13 +49,15 @@ def due(session: Session, settings: TrainerSettings, *, now_seconds: float) -> s
         return None
     if available >= settings.new_material:
         ended = session.exec(
-            select(func.max(Round.ended_at)).where(Round.project_id == PROJECT)
+            select(func.max(Round.ended_at)).where(Round.project_id == PROJECT, OF_FEEDBACK)
         ).one()
         new = harvest.available(session, since=ended or 0.0)
         if new >= settings.new_material:
             return f"{new} new pieces of feedback wait"
     last = (
-        session.exec(select(func.max(Round.created_at)).where(Round.project_id == PROJECT)).one()
+        session.exec(
+            select(func.max(Round.created_at)).where(Round.project_id == PROJECT, OF_FEEDBACK)
+        ).one()
         or session.exec(
             select(func.min(Exchange.created_at)).where(Exchange.project_id == PROJECT)
         ).one()
@@ -89,11 +93,6 @@ def next_times(settings: TrainerSettings, *, after_seconds: float, count: int) -
     return times
 
 
-def current(session: Session) -> Round | None:
-    """Return the open round, if there is one."""
-    return session.exec(select(Round).where(Round.open_slot == PROJECT)).first()
-
-
 def get(session: Session, round_id: str) -> Round:
     """Return a round.
 
@@ -122,12 +121,7 @@ def open(
     Raises:
         Conflict: one is open already, or there is nothing to learn from.
     """
-    running = current(session)
-    if running is not None:
-        raise Conflict(
-            f"Round {running.id} is open ({running.stage}); wait for it, or end it with "
-            f"`heed round cancel {running.id}`."
-        )
+    vacant(session)
     trust.settle(session, feedback)
     if not harvest.available(session):
         waiting = receipts.counts(session)["review"]
@@ -135,21 +129,7 @@ def open(
             "There is no accepted feedback to learn from. "
             + (f"{waiting} piece(s) wait for a reviewer." if waiting else "Collect some first.")
         )
-    deployment = registry.live(session)
-    opened = Round(
-        id=new_id("rnd"),
-        trigger=trigger,
-        plan=settings.plan().model_dump(mode="json"),
-        incumbent_id=deployment.live_id if deployment else None,
-        created_at=time.time(),
-        message="Waits for its process.",
-    )
-    session.add(opened)
-    try:
-        session.flush()
-    except IntegrityError as error:
-        raise Conflict("Another round was opened at this moment.") from error
-    return opened
+    return insert(session, settings, trigger=trigger)
 
 
 def cancel(session: Session, round_id: str) -> Round:
@@ -210,6 +190,7 @@ class _Job:
     base_folder: Path
     base_hash: str
     parent: Path | None
+    start: starting.Start
 
     @property
     def staging(self) -> Path:
@@ -226,6 +207,12 @@ class _Job:
 
 
 def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
+    with store.session() as session:
+        learns_documents = get(session, running.round_id).trigger.startswith(DOCUMENTS)
+    if learns_documents:
+        from trainer import pretrain
+
+        return pretrain.run(store, settings, running)
     running.stage("claim", "Gathering accepted feedback")
     with store.session() as session:
         weights = harvest.weigh(session, settings)
@@ -238,10 +225,12 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         plan = Plan.model_validate(row.plan)
         incumbent = registry.get(session, row.incumbent_id) if row.incumbent_id else None
         gathered = material.gather(session, row, plan, settings.data_dir)
+        start = starting.found(session, settings.data_dir, row, plan)
     gathered = personal.redacted_material(gathered, settings)
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
     base_folder = resolve(plan.base_model)
-    job = _Job(settings, running, row, plan, base_folder, base_hash(base_folder), parent)
+    job = _Job(settings, running, row, plan, base_folder, base_hash(base_folder), parent, start)
+    start.check(job.base_hash)
 
     running.stage("examples", f"{len(gathered.words)} pieces of feedback become examples")
     sorted_ = material.sort(gathered, plan)
@@ -290,7 +279,7 @@ def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
         job.plan,
         job.base_folder,
         snapshot.read(frozen),
-        parent=job.parent,
+        parent=job.start.folder,
         out=job.staging,
         report=lambda step: job.running.advance(
             step.step / step.steps,
@@ -299,7 +288,7 @@ def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
         ),
         should_stop=lambda: job.running.stopping is not None,
     )
-    interpolate(job.parent, job.staging, share=job.plan.step_share)
+    interpolate(job.start.folder, job.staging, share=job.plan.step_share)
     if trained.skipped:
         job.running.advance(
             1.0, f"{trained.skipped} examples are longer than the context and were left out"
@@ -308,7 +297,7 @@ def _train(job: _Job, frozen: snapshot.Snapshot) -> Adapter:
         job.settings.data_dir,
         job.staging,
         adapter_id=new_id("adp"),
-        parent_id=job.row.incumbent_id,
+        parent_id=job.start.adapter_id,
         round_id=job.row.id,
         base_model=job.plan.base_model,
         base_hash=job.base_hash,

@@ -4,7 +4,7 @@ Knows no torch. The plan is stored on the round, so that a round runs as it was 
 the settings say by then.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
@@ -101,6 +101,71 @@ class Plan(BaseModel):
         lt=1,
         description="Share of people that a promoted adapter answers first; 0 "
         "makes it live at once.",
+    )
+    start_from: str | None = Field(
+        None,
+        description="Adapter that the next round's training starts from instead of the live one, "
+        "such as a checkpoint of a document round; once what is live descends from it, rounds go "
+        "on from what is live.",
+    )
+    document_chunk_tokens: int = Field(
+        256, ge=16, description="Documents are cut into pieces of at most this many tokens."
+    )
+    document_relevant_share: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Share of the pieces that is kept, those most like what people ask; 1 keeps "
+        "all.",
+    )
+    document_known_share: float = Field(
+        0.05,
+        ge=0,
+        lt=0.5,
+        description="Share of the pieces that is dropped since the model knows them: those of the "
+        "lowest perplexity.",
+    )
+    document_garbage_share: float = Field(
+        0.02,
+        ge=0,
+        lt=0.5,
+        description="Share of the pieces that is dropped as garbage: those of the highest "
+        "perplexity.",
+    )
+    document_general_share: float = Field(
+        0.5,
+        ge=0.1,
+        lt=1,
+        description="Share of a document round's trained tokens that is past feedback and general "
+        "material; a model of a billion parameters or more keeps what it knows with 0.1 to 0.25.",
+    )
+    document_answer_likeness: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="A question that people asked is learned with the sentence of the documents "
+        "that is at least so much like it; a chat model does not say in conversation what it only "
+        "read. 1 learns the text alone.",
+    )
+    document_held_out_share: float = Field(
+        0.1,
+        gt=0,
+        le=0.5,
+        description="Share of the documents, or of their sections, that judges a document round.",
+    )
+    document_epochs: float = Field(
+        10.0, gt=0, description="Passes over the mixed material of a document round."
+    )
+    document_checkpoints: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.25, 0.5, 0.75),
+        description="Shares of a document round's steps after which the adapter is kept as a "
+        "candidate that fine-tuning can start from.",
+    )
+    document_file_mb: float = Field(
+        32.0, gt=0, description="Larger documents are not read (millions of bytes)."
+    )
+    document_total_mb: float = Field(
+        64.0, gt=0, description="A document round reads at most this much text (millions of bytes)."
     )
 
 

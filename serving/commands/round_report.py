@@ -33,6 +33,7 @@ def show(row: Round) -> None:
             ("incumbent", row.incumbent_id or "base"),
             ("candidate", row.candidate_id),
             ("feedback", _feedback(row.counts)),
+            *_documents(row.counts),
             ("examples", ", ".join(f"{n} {kind}" for kind, n in _examples(row.counts)) or None),
         ]
     )
@@ -48,13 +49,38 @@ def _took(row: Round) -> str | None:
 
 
 def _feedback(counts: dict[str, Any]) -> str | None:
-    if not counts:
+    if "feedback" not in counts:
         return None
     return (
         f"{counts.get('feedback', 0)} gathered, {counts.get('used', 0)} used, "
         f"{counts.get('held_out', 0)} held out to judge, "
         f"{counts.get('contradicted', 0)} contradicted by a reviewed correction"
     )
+
+
+def _documents(counts: dict[str, Any]) -> list[tuple[str, object]]:
+    """What a document round read, kept and dropped."""
+    read = counts.get("documents")
+    if not read:
+        return []
+    told: list[tuple[str, object]] = [
+        ("documents", f"{read['files']} read, {read['unread_count']} not")
+    ]
+    if "pieces" in read:
+        told += [
+            ("pieces", f"{read['pieces']}: {read['trained']} learned ({read['tokens']} tokens)"),
+            ("held out", f"{read['held_out']} pieces, by {read['held_out_by']}"),
+            *(("dropped", f"{each['pieces']} {each['reason']}") for each in read["dropped"]),
+            ("answers", f"{read['answers']} question(s) that people asked"),
+            ("general", f"{read['general_share']:.0%} of the tokens"),
+            ("personal", f"{read['personal_sentences']} sentence(s) left out"),
+            *(("note", each) for each in read["notes"]),
+        ]
+    told += [
+        ("checkpoint", f"{each['adapter']} at {each['share']:.0%} (step {each['step']})")
+        for each in counts.get("checkpoints", [])
+    ]
+    return told
 
 
 def _examples(counts: dict[str, Any]) -> list[tuple[str, int]]:
