@@ -21,6 +21,7 @@ from serving.commands import (
     keys,
     models,
     output,
+    pretrain,
     rounds,
     up,
 )
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(up.up)
 app.add_typer(rounds.app, name="round")
+app.command()(pretrain.pretrain)
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(feedback.app, name="feedback")
 app.command()(feedback.receipt)

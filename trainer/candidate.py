@@ -33,6 +33,7 @@ from trainer.models import Adapter, Round
 from trainer.progress import Running
 from trainer.references import FOLDER, References
 from trainer.settings import Plan
+from trainer.starting import Start
 
 if TYPE_CHECKING:
     from trainer.policy import Policy
@@ -46,6 +47,7 @@ class Job:
 
     Attributes:
         parent: folder of the incumbent; None where the base model answers.
+        start: what training continues, where it starts from no fresh adapter.
         rebased: why the round starts from a fresh adapter, or None where it continues the parent.
     """
 
@@ -56,6 +58,7 @@ class Job:
     base_folder: Path
     base_hash: str
     parent: Path | None
+    start: Start
     rebased: str | None = None
 
     @property
@@ -154,7 +157,7 @@ def train(
     from trainer.task import Task
 
     plan = job.plan if job.rebased is None else rebase.training_plan(job.plan)
-    start = job.parent if job.rebased is None else None
+    start = job.start.folder if job.rebased is None else None
     shutil.rmtree(job.staging, ignore_errors=True)  # what an earlier attempt left half done
     job.staging.parent.mkdir(parents=True, exist_ok=True)
     drawn = curve.CurveFile(curve.place(job.settings.data_dir, job.row.id))
@@ -189,7 +192,7 @@ def train(
             checkpoints=work.checkpoints,
             tracked=trackers.place(job.settings.data_dir, job.row.id),
             seat=seat,
-            references=job.references(job.digest if start is not None else "base"),
+            references=job.references(start.name if start is not None else "base"),
         )
     _go_part_of_the_way(job, plan, start, dev, note)
     for told in trained.notes:
@@ -199,7 +202,7 @@ def train(
         job.settings.data_dir,
         job.staging,
         adapter_id=new_id("adp"),
-        parent_id=job.row.incumbent_id,
+        parent_id=job.start.adapter_id if job.rebased is None else job.row.incumbent_id,
         round_id=job.row.id,
         base_model=job.plan.base_model,
         base_hash=job.base_hash,

@@ -56,6 +56,23 @@ class Paired:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How likely both models find a held-out piece of a document.
+
+    Attributes:
+        cluster: pieces of one document or section share it.
+        tokens: of the piece.
+        incumbent_nats: mean negative log-likelihood per token under the incumbent.
+        candidate_nats: the same under the candidate.
+    """
+
+    cluster: str
+    tokens: int
+    incumbent_nats: float
+    candidate_nats: float
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything that a round's verdict rests on.
 
@@ -64,6 +81,8 @@ class Evidence:
         kl_nats: drift in nats per token, for each prompt whose answer nobody asked to change.
         untouched_lengths: (incumbent's, candidate's) answer length for each of those prompts.
         new_lengths: (correction's, candidate's answer's) length for each held-out correction.
+        readings: of held-out pieces of documents, in a round that learns from documents; None in
+            one that learns from feedback.
 
     Lengths may be in tokens or characters, the same within a list.
     """
@@ -72,6 +91,7 @@ class Evidence:
     kl_nats: tuple[float, ...] = ()
     untouched_lengths: tuple[tuple[int, int], ...] = ()
     new_lengths: tuple[tuple[int, int], ...] = ()
+    readings: tuple[Reading, ...] | None = None
 
 
 def pair(items: Sequence[Item], incumbent: Scores, candidate: Scores, kind: Kind) -> list[Paired]:

@@ -44,6 +44,9 @@ class Example:
         noise: the probability that the preference or verdict is the wrong way round.
         made: how an option made this one, where nobody wrote it: its question is a paraphrase or
             has typing errors, or its answer is the model's own.
+        text: no answer but a piece of a document: there is no conversation, and every token of
+            `target` is to be predicted.
+        document: where that piece comes from, with the document's hash.
     """
 
     kind: Kind
@@ -58,10 +61,14 @@ class Example:
     signal: bool = False
     noise: float = 0.0
     made: Made = ""
+    text: bool = False
+    document: str = ""
 
     @property
     def role(self) -> str:
         """As what it teaches, for receipts and manifests."""
+        if self.text:
+            return "document"
         return self.made or ("signal" if self.signal else self.kind)
 
 

@@ -113,13 +113,25 @@ def _base(adapter: Adapter) -> str:
 def _data(counts: Mapping[str, Any]) -> str:
     if not counts:
         return "Not on record."
-    rows: list[tuple[str, object]] = [
-        ("Pieces of feedback that the round gathered", counts.get("feedback", 0)),
-        ("… that it learned from", counts.get("used", 0)),
-        ("… that judged it instead", counts.get("held_out", 0)),
-        ("… refused, since a reviewed correction contradicts them", counts.get("contradicted", 0)),
-        ("Past examples that a correction replaced", counts.get("retired", 0)),
-    ]
+    rows: list[tuple[str, object]] = []
+    if "documents" in counts:
+        read = counts["documents"]
+        rows = [
+            ("Documents that the round read", read.get("files", 0)),
+            ("Pieces of them that it learned from", read.get("trained", 0)),
+            ("… that judged it instead", read.get("held_out", 0)),
+        ]
+    else:
+        rows = [
+            ("Pieces of feedback that the round gathered", counts.get("feedback", 0)),
+            ("… that it learned from", counts.get("used", 0)),
+            ("… that judged it instead", counts.get("held_out", 0)),
+            (
+                "… refused, since a reviewed correction contradicts them",
+                counts.get("contradicted", 0),
+            ),
+            ("Past examples that a correction replaced", counts.get("retired", 0)),
+        ]
     rows += [
         (f"Training examples: {kind}", number)
         for kind, number in counts.get("examples", {}).items()

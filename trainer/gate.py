@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from feedback.errors import Invalid
-from trainer import rules
+from trainer import document_rule, rules
 from trainer.evidence import Evidence, Kind, Paired
 from trainer.rules import Rule
 from trainer.settings import Plan
@@ -95,9 +95,9 @@ def judge(evidence: Evidence, plan: Plan) -> GateReport:
         Invalid: an item is in the evidence twice, which would count it as two.
     """
     _once(evidence.pairs)
-    groups = _suites(evidence.pairs, plan)
+    groups = _suites(evidence, plan)
     applied = [*(rule for rule, _ in groups), *_drift(evidence, plan)]
-    unseen = _unseen(evidence.pairs)
+    unseen = _unseen(evidence)
     outcomes = {rule.outcome for rule in applied}
     outcome: Outcome = "promote"
     if "refuse" in outcomes:
@@ -132,8 +132,9 @@ def _once(pairs: Sequence[Paired]) -> None:
         )
 
 
-def _suites(pairs: Sequence[Paired], plan: Plan) -> list[Group]:
+def _suites(evidence: Evidence, plan: Plan) -> list[Group]:
     """Every suite's rule with the items it rests on: protected, past, new."""
+    pairs = evidence.pairs
     protected: dict[str, list[Paired]] = {}
     for pair in pairs:
         if pair.kind == "protected":
@@ -141,6 +142,13 @@ def _suites(pairs: Sequence[Paired], plan: Plan) -> list[Group]:
     past = [pair for pair in pairs if pair.kind == "past"]
     new = [pair for pair in pairs if pair.kind == "new"]
     reason = "no protected item was given; name a file in `trainer.protected_file`"
+    if evidence.readings is not None:
+        # Nobody corrected anything: what a document round must gain is likelier documents.
+        gain = document_rule.reads_better(evidence.readings, seed=plan.seed)
+    elif new:
+        gain = rules.superior("new", _NEW, new, seed=plan.seed)
+    else:
+        gain = rules.not_checked("superiority", "new", _NEW, "none was held out", margin=0.0)
     return [
         *(
             (_kept(suite, f"Protected suite {suite!r}", protected[suite], plan), protected[suite])
@@ -148,12 +156,7 @@ def _suites(pairs: Sequence[Paired], plan: Plan) -> list[Group]:
         ),
         *([] if protected else [(_kept("protected", "Protected suites", [], plan, reason), [])]),
         (_kept("past", _PAST, past, plan, "there is none to ask again"), past),
-        (
-            rules.superior("new", _NEW, new, seed=plan.seed)
-            if new
-            else rules.not_checked("superiority", "new", _NEW, "none was held out", margin=0.0),
-            new,
-        ),
+        (gain, new),
     ]
 
 
@@ -177,6 +180,8 @@ def _drift(evidence: Evidence, plan: Plan) -> list[Rule]:
         ("untouched", _UNTOUCHED, evidence.untouched_lengths, "the incumbent's", _NOBODY),
         ("new", _NEW, evidence.new_lengths, "the corrections", "none was held out"),
     ):
+        if suite == "new" and evidence.readings is not None:
+            continue
         found.append(
             rules.same_length(suite, label, lengths, baseline=baseline, max_change=change)
             if lengths
@@ -187,11 +192,14 @@ def _drift(evidence: Evidence, plan: Plan) -> list[Rule]:
     return found
 
 
-def _unseen(pairs: Sequence[Paired]) -> list[str]:
+def _unseen(evidence: Evidence) -> list[str]:
     """What nobody looked for, and must be looked for before anything is promoted."""
-    kinds = {pair.kind for pair in pairs}
+    kinds = {pair.kind for pair in evidence.pairs}
     unseen = []
-    if "new" not in kinds:
+    if evidence.readings is not None:
+        if not evidence.readings:
+            unseen.append("No held-out document could show a gain.")
+    elif "new" not in kinds:
         unseen.append("No held-out correction could show a gain.")
     if not kinds & {"protected", "past"}:
         unseen.append("No protected or past item could show harm.")
@@ -236,7 +244,7 @@ def _summary(
         else f"The gate only reports; it would {would} the candidate."
     )
     if outcome == "promote":
-        reasons = [rule.sentence for rule in applied if rule.name == "superiority"]
+        reasons = [rule.sentence for rule in applied if rule.name in ("superiority", "perplexity")]
         checked = sum(rule.outcome == "holds" for rule in applied)
         reasons.append(f"All {checked} rules that could be checked hold.")
     else:

@@ -20,6 +20,7 @@ FEW = 10
 """With fewer discordant clusters, resampling them says too little of those that were not drawn."""
 
 Counts = NDArray[np.int64]
+Amounts = NDArray[np.int64] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,32 @@ def paired_difference(
     )
 
 
-def bootstrap_bounds(net: Counts, sizes: Counts, *, seed: int = 0) -> tuple[float, float]:
+def mean_change(
+    totals: Sequence[float], sizes: Sequence[int], clusters: Sequence[Hashable], *, seed: int = 0
+) -> tuple[float, float, float]:
+    """Σtotals / Σsizes with its one-sided 95% bounds, for amounts rather than counts.
+
+    Args:
+        totals: per item the summed change, such as nats over all of its tokens.
+        sizes: per item how much it weighs, such as its tokens.
+        clusters: per item its group; groups are resampled whole.
+        seed: of the resampling.
+
+    Returns:
+        The estimate, and what it lies above and below with 95% confidence; infinite with fewer
+        than two groups, or where an amount is no finite number.
+    """
+    groups = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
+    member = np.asarray([groups[name] for name in clusters], dtype=np.int64)
+    net = np.bincount(member, weights=np.asarray(totals, dtype=np.float64))
+    weight = np.bincount(member, weights=np.asarray(sizes, dtype=np.float64))
+    estimate = float(net.sum() / weight.sum())
+    if len(groups) < 2 or not math.isfinite(estimate):
+        return estimate, -math.inf, math.inf
+    return estimate, *bootstrap_bounds(net, weight, seed=seed)
+
+
+def bootstrap_bounds(net: Amounts, sizes: Amounts, *, seed: int = 0) -> tuple[float, float]:
     """One-sided 95% bounds of Σnet / Σsizes when whole clusters are resampled.
 
     Bias-corrected and accelerated (Efron 1987, "Better bootstrap confidence intervals"), since
@@ -109,7 +135,7 @@ def bootstrap_bounds(net: Counts, sizes: Counts, *, seed: int = 0) -> tuple[floa
 
     Args:
         net: per cluster, items gained minus items lost.
-        sizes: per cluster, its items.
+        sizes: per cluster, its items, or what they weigh.
         seed: of the resampling.
     """
     # Clusters with the same (net, size) are interchangeable: drawing how often each kind occurs

@@ -11,7 +11,7 @@ from feedback.harvest import Word
 from trainer import measures
 from trainer.answered import Answered
 from trainer.evaluate import Scored, Scores, score
-from trainer.evidence import Evidence, Kind, Paired, pair
+from trainer.evidence import Evidence, Kind, Paired, Reading, pair
 from trainer.examples import Message
 from trainer.gate import GateReport
 from trainer.gate import judge as verdict
@@ -61,6 +61,7 @@ def judge(
     sorted_: Sorted,
     report: Callable[[int, int], None],
     tags: Mapping[str, Mapping[str, Any]] | None = None,
+    readings: Sequence[Reading] | None = None,
 ) -> GateReport:
     """Ask both models everything, once each, and let the gate judge.
 
@@ -73,9 +74,10 @@ def judge(
         sorted_: what the round kept for judging.
         report: told how many answers are done, of how many.
         tags: what clients said of the exchanges that items came from, by item id.
+        readings: of held-out pieces of documents, where the round learned from documents.
     """
     past = [_past_item(old) for old in sorted_.judging]
-    new = [_new_item(word) for word in sorted_.held_out]
+    new = [new_item(word) for word in sorted_.held_out]
     parts: tuple[tuple[Kind, Sequence[Item]], ...] = (
         ("protected", protected),
         ("past", past),
@@ -137,6 +139,7 @@ def judge(
         new_lengths=tuple(
             (len(each.expected), len(each.candidate_answer)) for each in pairs if each.kind == "new"
         ),
+        readings=None if readings is None else tuple(readings),
     )
     told = {
         "suites": measures.suites(pairs),
@@ -160,7 +163,7 @@ def _past_item(old: Old) -> Item:
     )
 
 
-def _new_item(word: Word) -> Item:
+def new_item(word: Word) -> Item:
     return Item(
         id=word.feedback_id,
         suite=NEW,

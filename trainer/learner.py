@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import torch
 
     from trainer.base_model import BaseModel
-    from trainer.distributed import Group, Seat
-
-# Below this size casts cost more than bf16 gains on a CPU (measured on the starter model).
-_SMALL_PARAMETERS = 100_000_000
+    from trainer.distributed import Seat
+    from trainer.ewc import Anchor
+    from trainer.lower_activations import LowerActivations
+    from trainer.retention_kl import Retention
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ def train(
     tracked: Path | None = None,
     seat: "Seat | None" = None,
     references: References | None = None,
+    keep_at: Callable[[int, int], Path | None] = lambda step, steps: None,
 ) -> Trained:
     """Train an adapter that continues `parent` on the mixed examples, and write it to `out`.
 
@@ -104,6 +105,8 @@ def train(
         seat: of this process, where several train together with the same arguments; the first of
             them reports, may be stopped, and writes.
         references: what the starting model was found to say before; what is new is added.
+        keep_at: told after every step how many are done, of how many; the folder that it
+            returns receives the adapter as it is then.
 
     Raises:
         Invalid: there is nothing to learn from, the base or the parent cannot be used, training
@@ -129,14 +132,14 @@ def train(
         from trainer import (
             adapter_folder,
             distributed,
-            ewc,
             folded_lora,
+            loading,
             lower_activations,
+            reference_pass,
             round_trainer,
             training_state,
         )
         from trainer.after_step import Checkpoints
-        from trainer.retention_kl import Retention
 
         threads, lane_count = hardware.spread(
             plan.threads, base_folder=base_folder, processes=seat.size if seat else 1
@@ -145,35 +148,24 @@ def train(
             torch.set_num_threads(threads)
     stop_if_asked()
     with clock.stage("load"), faults.told(plan):
-        base, model, autocast = _load(plan, base_folder, parent)
+        base, model, autocast = loading.load(plan, base_folder, parent)
     with clock.stage("encode"):
-        encoded, skipped = rows.build(
-            examples,
-            base.encoder,
-            context_tokens=base.context_tokens,
-            objective_weights=round_trainer.objective_weights(plan),
-        )
-        if not encoded:
-            raise Invalid(
-                f"None of {len(examples)} examples can be learned from: {skipped} are longer than "
-                f"the model's context of {base.context_tokens} tokens, the rest weigh nothing."
-            )
-        schedule = _schedule(plan, encoded)
-        watched, _ = rows.build(
-            dev if plan.looks_at_dev else (),
-            base.encoder,
-            context_tokens=base.context_tokens,
-            objective_weights=round_trainer.objective_weights(plan),
-        )
+        work = _encoded(plan, base, examples, dev)
         kept = None
         if checkpoints is not None:
-            work = training_state.fingerprint(plan, model, schedule, watched)
-            kept = Checkpoints(checkpoints, work)
+            name = training_state.fingerprint(plan, model, work.schedule, work.watched)
+            kept = Checkpoints(checkpoints, name)
     if plan.dropout:
         lane_count = 1  # lanes would draw from one source of chance in no fixed order
+
+    def step_done(step: Progress) -> None:
+        report(step)
+        if (place := keep_at(step.step, step.steps)) is not None:
+            adapter_folder.write(model, place, base_model=plan.base_model)
+
     fold = folded_lora.folded(model) if autocast is None else nullcontext()
     reused = lower_activations.kept(
-        model, schedule, share=plan.trained_layers_share, precision=plan.lower_activations
+        model, work.schedule, share=plan.trained_layers_share, precision=plan.lower_activations
     )
     with (
         distributed.joined(seat, stop_if_asked) as group,
@@ -183,37 +175,22 @@ def train(
         faults.told(plan),
     ):
         with clock.stage("reference"), _precision(autocast):
-            share = _refer(
+            share = reference_pass.refer(
                 model,
-                encoded,
-                watched,
+                work.encoded,
+                work.watched,
                 plan,
                 stop_if_asked,
                 exact=autocast is None,
                 group=group,
                 known=references,
             )
-            if _eased(plan):  # what is easy is known only now
-                schedule = _schedule(plan, encoded, easy_first=True)
-            retention = (
-                Retention(
-                    model,
-                    encoded,
-                    budget_tokens=min(2 * plan.batch_tokens, plan.micro_batch_tokens),
-                    before_each=stop_if_asked,
-                )
-                if plan.replay_kl_weight
-                else None
+            schedule = work.schedule
+            if packing.eases(plan):  # what is easy is known only now
+                schedule = packing.schedule(plan, work.encoded, easy_first=True)
+            aids = _aids(
+                plan, model, work.encoded, lower=lower, share=share, stop_if_asked=stop_if_asked
             )
-            anchor = ewc.anchor(model, encoded, plan, share=share, before_each=stop_if_asked)
-            if lower is not None:
-                lower.fill(
-                    model,
-                    encoded,
-                    budget_tokens=min(2 * plan.batch_tokens, plan.micro_batch_tokens),
-                    share=share,
-                    before_each=stop_if_asked,
-                )
         with (
             clock.stage("train"),
             _few_collections(),
@@ -227,16 +204,16 @@ def train(
                 plan=plan,
                 scratch=scratch,
                 share=share,
-                retention=retention,
+                retention=aids.retention,
                 folded=folded,
                 lanes=lanes,
                 autocast=autocast,
                 lower=lower,
-                anchor=anchor,
+                anchor=aids.anchor,
                 group=group,
-                report=report,
+                report=step_done,
                 before_each=stop_if_asked,
-                dev=watched,
+                dev=work.watched,
                 kept=kept,
                 tracked=tracked,
             )
@@ -254,10 +231,10 @@ def train(
         tokens=done[-1].tokens,
         seconds=clock.seconds(),
         objectives=objectives,
-        skipped=skipped,
+        skipped=work.skipped,
         stages=clock.stages,
         curve=tuple(done),
-        notes=(*trainer.after.notes, *_left_out(plan, skipped, watched, base.context_tokens)),
+        notes=(*trainer.after.notes, *_left_out(plan, work, base.context_tokens)),
     )
 
 
@@ -274,152 +251,82 @@ def preload() -> None:
     logging.set_verbosity_error()
 
 
-def _eased(plan: Plan) -> bool:
-    return plan.staged_introduction > 0 and plan.staged_order == "easy-first"
+@dataclass(frozen=True)
+class _Encoded:
+    """What a training learns from and watches, as rows, and in which steps."""
+
+    encoded: list[rows.Row]
+    skipped: int
+    watched: list[rows.Row]
+    schedule: list[packing.Step]
 
 
-def _schedule(
-    plan: Plan, encoded: list[rows.Row], *, easy_first: bool = False
-) -> list[packing.Step]:
-    return packing.steps(
-        encoded,
-        budget_tokens=plan.batch_tokens,
-        epochs=plan.epochs,
-        minimum=plan.minimum_steps,
-        seed=plan.seed,
-        staged=plan.staged_introduction,
-        easy_first=easy_first,
-    )
+def _encoded(
+    plan: Plan, base: "BaseModel", examples: Sequence[Example], dev: Sequence[Example]
+) -> _Encoded:
+    from trainer.objectives import objective_weights
+
+    def build(what: Sequence[Example]) -> tuple[list[rows.Row], int]:
+        return rows.build(
+            what,
+            base.encoder,
+            context_tokens=base.context_tokens,
+            objective_weights=objective_weights(plan),
+        )
+
+    encoded, skipped = build(examples)
+    if not encoded:
+        raise Invalid(
+            f"None of {len(examples)} examples can be learned from: {skipped} are longer than "
+            f"the model's context of {base.context_tokens} tokens, the rest weigh nothing."
+        )
+    watched, _ = build(dev if plan.looks_at_dev else ())
+    return _Encoded(encoded, skipped, watched, packing.schedule(plan, encoded))
 
 
-def _load(
-    plan: Plan, base_folder: Path, parent: Path | None
-) -> "tuple[BaseModel, Any, torch.dtype | None]":
-    """The base model, the same with the adapter to train, and what to compute in."""
-    import torch
+@dataclass(frozen=True)
+class _Aids:
+    """What holds the adapter back while it learns."""
 
-    from trainer import adapter_folder, base_model, fused_head
-
-    base = base_model.load(base_folder, dtype=torch.float32)
-    autocast = _autocast(plan, base.parameters)
-    if autocast is not None:
-        base.model.to(autocast)  # frozen, so nothing is lost by keeping it as it is computed
-    if fused_head.applies():
-        fused_head.install(base.model)
-    if parent is None:
-        model = adapter_folder.fresh(base.model, plan)
-    else:
-        model = _continued(base.model, parent, plan)
-    adapter_folder.learn_on_top(model, plan.trained_layers_share)
-    return base, model, autocast
+    retention: "Retention | None"
+    anchor: "Anchor | None"
 
 
-def _refer(
+def _aids(
+    plan: Plan,
     model: Any,
     encoded: list[rows.Row],
-    watched: list[rows.Row],
-    plan: Plan,
-    stop_if_asked: Callable[[], None],
     *,
-    exact: bool,
-    group: "Group | None",
-    known: References | None,
-) -> bool:
-    """Fill in the references, and say whether the model can share prompts between branches."""
-    from trainer import base_model, batches, preference_losses
+    lower: "LowerActivations | None",
+    share: bool,
+    stop_if_asked: Callable[[], None],
+) -> "_Aids":
+    """What holds the adapter back, and what is kept of layers that do not learn: all from its start."""
+    from trainer import ewc
+    from trainer.retention_kl import Retention
 
-    model.eval()
-    eased = _eased(plan)
-    judged = [
-        row for row in encoded if row.kind != "demonstration" or (eased and row.source == "new")
-    ]
-    judged_dev = [row for row in watched if row.kind != "demonstration"]
-    forked = next((row for row in (*judged, *judged_dev) if len(row.branches) > 1), None)
-    share = forked is None or batches.shares_prompts(
-        model, forked, tolerance=1e-3 if exact else 5e-2
-    )
-    splits = preference_losses.Form.of(plan).splits
-    form = f"{base_model.device().type} {'fp32' if exact else 'bf16'}{' split' if splits else ''}"
-    if group is not None:
-        missing = group.own(judged)  # what one process remembers, the others might not
-    else:
-        missing = judged if known is None else known.recall(judged, precision=form)
-    for rows_ in (missing, judged_dev):
-        batches.fill_references(
-            model,
-            rows_,
-            budget_tokens=min(2 * plan.batch_tokens, plan.micro_batch_tokens),
-            share=share,
-            before_each=stop_if_asked,
-            split=splits,
-        )
-    if group is not None:
-        group.tell_references(judged, next(model.parameters()).device)
-    if known is not None:
-        known.keep(judged, precision=form)
-    return share
+    tokens = min(2 * plan.batch_tokens, plan.micro_batch_tokens)
+    retention = None
+    if plan.replay_kl_weight:
+        retention = Retention(model, encoded, budget_tokens=tokens, before_each=stop_if_asked)
+    anchor = ewc.anchor(model, encoded, plan, share=share, before_each=stop_if_asked)
+    if lower is not None:
+        lower.fill(model, encoded, budget_tokens=tokens, share=share, before_each=stop_if_asked)
+    return _Aids(retention, anchor)
 
 
-def _continued(base: Any, parent: Path, plan: Plan) -> Any:
-    """The model with its parent's adapter.
-
-    Raises:
-        Invalid: the adapter was made for another base model, or is none.
-    """
-    from peft import get_peft_model_state_dict
-    from safetensors import SafetensorError, safe_open
-
-    from trainer import adapter_folder
-
-    why = ""
-    try:
-        model = adapter_folder.resume(base, parent, dropout=plan.dropout)
-        with safe_open(parent / adapter_folder.WEIGHTS, "pt") as file:
-            if set(file.keys()) != set(
-                get_peft_model_state_dict(model, save_embedding_layers=False)
-            ):
-                why = "it has weights for other layers"
-    except (RuntimeError, ValueError, KeyError, SafetensorError) as fault:
-        if faults.is_out_of_memory(fault):
-            raise
-        why = str(fault).strip().splitlines()[0]
-    if why:
-        raise Invalid(
-            f"The adapter {parent.name} does not fit the base model {plan.base_model}: {why}. Set "
-            "trainer.base_model to the model that it was trained on, or start from no adapter.",
-            param="base_model",
-        )
-    return model
-
-
-def _left_out(
-    plan: Plan, skipped: int, watched: Sequence[rows.Row], context_tokens: int
-) -> Iterator[str]:
+def _left_out(plan: Plan, work: _Encoded, context_tokens: int) -> Iterator[str]:
     """What was asked for and could not be done, in words."""
-    if skipped:
+    if work.skipped:
         yield (
-            f"{skipped} examples are longer than the model's context of {context_tokens} tokens "
+            f"{work.skipped} examples are longer than the model's context of {context_tokens} tokens "
             "and were left out."
         )
-    if plan.looks_at_dev and not watched:
+    if plan.looks_at_dev and not work.watched:
         yield (
             "There was nothing to watch training on: early stopping, keeping the best weights and "
             "lowering the rate did nothing."
         )
-
-
-def _autocast(plan: Plan, parameters: int) -> "torch.dtype | None":
-    """What to compute in; None is fp32, which is also `auto` where bf16 would not be faster."""
-    import torch
-
-    if plan.precision == "bf16":
-        return torch.bfloat16
-    if plan.precision == "fp32":
-        return None
-    if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-    native = hardware.has_native_bf16() and parameters >= _SMALL_PARAMETERS
-    return torch.bfloat16 if native else None
 
 
 @contextmanager

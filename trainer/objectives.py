@@ -14,6 +14,7 @@ from trainer.batches import Batch
 from trainer.examples import Kind
 from trainer.preference_losses import DPO, Form, margins, preference_losses, verdict_losses
 from trainer.rows import Row
+from trainer.settings import Plan
 
 # Iterative RPO's α: how much the likelihood of the preferred answer counts beside the margin.
 NLL_SHARE = 1.0
@@ -42,6 +43,15 @@ def denominators(rows: Sequence[Row]) -> Denominators:
 def is_replayed(row: Row) -> bool:
     """Whether a row is there to be kept and not to be learned."""
     return row.kind == "demonstration" and row.source != "new"
+
+
+def objective_weights(plan: Plan) -> dict[Kind, float]:
+    """λ of each objective."""
+    return {
+        "demonstration": plan.demonstration_weight,
+        "preference": plan.preference_weight,
+        "verdict": plan.verdict_weight,
+    }
 
 
 def losses(

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from trainer.rows import Row
+from trainer.settings import Plan
 
 Step = list[list[Row]]
 
@@ -18,6 +19,24 @@ Step = list[list[Row]]
 _BATCH_COST_TOKENS = 64
 # Bounds the activations that are alive at once, whatever the size of a step.
 LARGEST_BATCH_TOKENS = 8192
+
+
+def schedule(plan: Plan, rows: Sequence[Row], *, easy_first: bool = False) -> list[Step]:
+    """The steps that a plan takes over rows; `easy_first` needs the rows' references."""
+    return steps(
+        rows,
+        budget_tokens=plan.batch_tokens,
+        epochs=plan.epochs,
+        minimum=plan.minimum_steps,
+        seed=plan.seed,
+        staged=plan.staged_introduction,
+        easy_first=easy_first,
+    )
+
+
+def eases(plan: Plan) -> bool:
+    """Whether the plan's steps depend on how likely the model finds the new rows."""
+    return plan.staged_introduction > 0 and plan.staged_order == "easy-first"
 
 
 def steps(

@@ -4,13 +4,11 @@ Knows no gate, no suite and no training. Made for one thread of one process: the
 state of the model.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from itertools import islice, takewhile
-from pathlib import Path
 from typing import Any
 
-from feedback.errors import Conflict, Invalid, NotFound
+from feedback.errors import Invalid
 from trainer import hardware
 
 hardware.calm_threads()  # before torch, or waiting threads spin
@@ -19,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer import adapter_folder, base_model, folded_lora
+from trainer.attached import Attached
 from trainer.batches import Batch, answer_logits, branch_log_probs, collate
 from trainer.examples import Message
 from trainer.lanes import Lanes
@@ -28,83 +26,10 @@ from trainer.packing import by_length
 from trainer.rows import Row
 
 _BATCH_TOKENS = 4096
-# Logits of one batch are bounded as well: a large vocabulary at many positions is the biggest
-# tensor of all.
-_BATCH_LOGITS = 2**26
 
 
-class Policy:
-    """One base model and any number of adapters on it.
-
-    Args:
-        base: the model.
-        lanes: batches that are worked on at once.
-    """
-
-    def __init__(self, base: base_model.BaseModel, *, lanes: int = 1) -> None:
-        self._base = base
-        self._peft: Any = None
-        self._names: set[str] = set()
-        config = base.model.config.get_text_config()
-        self._lanes = lanes
-        self._score_tokens = max(256, min(_BATCH_TOKENS, _BATCH_LOGITS // config.vocab_size))
-
-    @classmethod
-    def load(cls, base_folder: Path, *, threads: int | None) -> "Policy":
-        """Load the base model in fp32 (bf16 on a GPU that has it).
-
-        Args:
-            base_folder: what `from_pretrained` reads.
-            threads: CPU threads; by default as `hardware.spread` says.
-
-        Raises:
-            Invalid: there is no such model, or it is not made for chat.
-        """
-        each, lanes = hardware.spread(threads, base_folder=base_folder)
-        torch.set_num_threads(each)
-        gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        base = base_model.load(base_folder, dtype=torch.bfloat16 if gpu else torch.float32)
-        return cls(base, lanes=lanes)
-
-    @property
-    def parameters(self) -> int:
-        """Of the base model."""
-        return self._base.parameters
-
-    @property
-    def context_tokens(self) -> int:
-        """The longest sequence that the model reads."""
-        return self._base.context_tokens
-
-    @property
-    def tokenizer(self) -> Any:
-        """The base model's, of transformers."""
-        return self._base.tokenizer
-
-    def attach(self, name: str, folder: Path) -> None:
-        """Load one more adapter under a name of its own.
-
-        Raises:
-            Conflict: the name is taken.
-            Invalid: the folder holds no adapter in safetensors.
-        """
-        if name in self._names:
-            raise Conflict(f"There is an adapter {name} already; names are not reused.")
-        self._peft = adapter_folder.attach(self._peft or self._base.model, folder, name)
-        self._names.add(name)
-
-    def fits(
-        self, rows: Sequence[tuple[Sequence[Message], str]], *, max_new_tokens: int = 1
-    ) -> list[bool]:
-        """Which rows leave room in the context for their answer and for so many new tokens."""
-        return [
-            len(prompt) + max(len(answer), max_new_tokens) <= self._base.context_tokens
-            for prompt, answer in self._base.encoder.pairs(rows)
-        ]
-
-    def lengths(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[int]:
-        """Tokens of each answer, its end included."""
-        return [len(answer) for _, answer in self._base.encoder.pairs(rows)]
+class Policy(Attached):
+    """One base model and any number of adapters on it."""
 
     def questions(self, count: int, *, max_new_tokens: int, seed: int) -> list[str]:
         """What the base model thinks a user might ask; see `trainer.invention`."""
@@ -223,6 +148,21 @@ class Policy:
         with self._using(adapter) as model, torch.inference_mode():
             return [each.nats / each.tokens for each in self._scored(rows, score)]
 
+    def text_log_likelihood(self, texts: Sequence[str], *, adapter: str | None) -> list[float]:
+        """Mean log-likelihood of each text's tokens, in nats, without a chat template around.
+
+        Raises:
+            NotFound: no adapter of this name is attached.
+            Invalid: a text is longer than the context, or has no token.
+        """
+
+        def score(batch: Batch) -> Tensor:
+            return branch_log_probs(model, batch)
+
+        with self._using(adapter) as model, torch.inference_mode():
+            found = self._scored_ids(self._base.encoder.texts(texts), score)
+        return [each.nats / each.tokens for each in found]
+
     def drift(
         self,
         conversations: Sequence[Sequence[Message]],
@@ -265,8 +205,15 @@ class Policy:
         score: Callable[[Batch], Tensor],
     ) -> list[Likelihood]:
         """Each row's score, in nats, with the tokens of its answer, in the order of the rows."""
+        return self._scored_ids(self._base.encoder.pairs(rows), score)
+
+    def _scored_ids(
+        self, pairs: Sequence[tuple[list[int], list[int]]], score: Callable[[Batch], Tensor]
+    ) -> list[Likelihood]:
         numbered: list[tuple[int, Row]] = []
-        for number, (prompt, answer) in enumerate(self._base.encoder.pairs(rows)):
+        for number, (prompt, answer) in enumerate(pairs):
+            if not answer:
+                raise Invalid(f"Row {number} has no token to score.")
             if len(prompt) + len(answer) > self._base.context_tokens:
                 raise Invalid(f"Row {number} is longer than the model's context; see fits().")
             numbered.append((number, Row("demonstration", prompt, [answer])))
@@ -388,20 +335,3 @@ class Policy:
                 ids, positions = ids[keep], positions[keep]
                 mask = None if mask is None else mask[keep]
         return found
-
-    @contextmanager
-    def _using(self, adapter: str | None) -> Iterator[Any]:
-        """The model under an adapter, or bare."""
-        if adapter is None:
-            if self._peft is None:
-                yield self._base.model
-            else:
-                with self._peft.disable_adapter():
-                    yield self._base.model
-            return
-        if adapter not in self._names:
-            raise NotFound(f"There is no adapter {adapter} attached to this model.")
-        self._peft.set_adapter(adapter)
-        fp32 = self._base.model.dtype == torch.float32
-        with folded_lora.folded(self._peft, frozen=True) if fp32 else nullcontext():
-            yield self._base.model

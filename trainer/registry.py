@@ -195,6 +195,9 @@ def promote(
 def rollback(session: Session, *, actor: str, reason: str = "rolled back by hand") -> Deployment:
     """Return to the live adapter's parent; a canary is simply taken away. The caller commits.
 
+    An ancestor that never was live, such as a checkpoint that a round started from, was judged by
+    nobody and is passed over.
+
     Raises:
         Conflict: the base model is live already, so there is nothing to go back to.
     """
@@ -203,7 +206,8 @@ def rollback(session: Session, *, actor: str, reason: str = "rolled back by hand
         return _deploy(session, current, live_id=current.live_id, actor=actor, reason=reason)
     if current is None or current.live_id is None:
         raise Conflict("The base model is live; there is nothing to roll back to.")
-    parent_id = get(session, current.live_id).parent_id
+    ancestors = lineage(session, get(session, current.live_id).parent_id)
+    parent_id = next((each.id for each in ancestors if each.state != "candidate"), None)
     return _deploy(session, current, live_id=parent_id, actor=actor, reason=reason)
 
 

@@ -7,18 +7,17 @@ visible before the last transaction.
 
 import shutil
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import func
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from feedback import about, harvest, receipts, trust
 from feedback.errors import Conflict, HeedError, Invalid, NotFound
-from feedback.ids import new_id
 from feedback.models import Exchange
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.store import Store
@@ -29,17 +28,22 @@ from trainer import (
     faults,
     judging,
     material,
+    opening,
     outcome,
     personal,
     rebase,
     registry,
     snapshot,
+    starting,
 )
 from trainer.base_folder import base_hash, resolve
 from trainer.gate import GateReport
 from trainer.models import Adapter, Round
+from trainer.opening import DOCUMENTS, OF_FEEDBACK, insert, vacant
 from trainer.progress import Running
 from trainer.settings import Plan, TrainerSettings
+
+current = opening.current
 
 
 def due(session: Session, settings: TrainerSettings, *, now_seconds: float) -> str | None:
@@ -56,13 +60,15 @@ def due(session: Session, settings: TrainerSettings, *, now_seconds: float) -> s
         return None
     if available >= settings.new_material:
         ended = session.exec(
-            select(func.max(Round.ended_at)).where(Round.project_id == PROJECT)
+            select(func.max(Round.ended_at)).where(Round.project_id == PROJECT, OF_FEEDBACK)
         ).one()
         new = harvest.available(session, since=ended or 0.0)
         if new >= settings.new_material:
             return f"{new} new pieces of feedback wait"
     last = (
-        session.exec(select(func.max(Round.created_at)).where(Round.project_id == PROJECT)).one()
+        session.exec(
+            select(func.max(Round.created_at)).where(Round.project_id == PROJECT, OF_FEEDBACK)
+        ).one()
         or session.exec(
             select(func.min(Exchange.created_at)).where(Exchange.project_id == PROJECT)
         ).one()
@@ -98,11 +104,6 @@ def next_times(settings: TrainerSettings, *, after_seconds: float, count: int) -
     return times
 
 
-def current(session: Session) -> Round | None:
-    """Return the open round, if there is one."""
-    return session.exec(select(Round).where(Round.open_slot == PROJECT)).first()
-
-
 def get(session: Session, round_id: str) -> Round:
     """Return a round.
 
@@ -131,12 +132,7 @@ def open(
     Raises:
         Conflict: one is open already, or there is nothing to learn from.
     """
-    running = current(session)
-    if running is not None:
-        raise Conflict(
-            f"Round {running.id} is open ({running.stage}); wait for it, or end it with "
-            f"`heed round cancel {running.id}`."
-        )
+    vacant(session)
     trust.settle(session, feedback)
     if not harvest.available(session):
         waiting = receipts.counts(session)["review"]
@@ -144,21 +140,7 @@ def open(
             "There is no accepted feedback to learn from. "
             + (f"{waiting} piece(s) wait for a reviewer." if waiting else "Collect some first.")
         )
-    deployment = registry.live(session)
-    opened = Round(
-        id=new_id("rnd"),
-        trigger=trigger,
-        plan=settings.plan().model_dump(mode="json"),
-        incumbent_id=deployment.live_id if deployment else None,
-        created_at=time.time(),
-        message="Waits for its process.",
-    )
-    session.add(opened)
-    try:
-        session.flush()
-    except IntegrityError as error:
-        raise Conflict("Another round was opened at this moment.") from error
-    return opened
+    return insert(session, settings, trigger=trigger)
 
 
 def cancel(session: Session, round_id: str) -> Round:
@@ -213,6 +195,12 @@ def run(store: Store, settings: FeedbackSettings, round_id: str) -> str:
 
 
 def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
+    with store.session() as session:
+        learns_documents = get(session, running.round_id).trigger.startswith(DOCUMENTS)
+    if learns_documents:
+        from trainer import pretrain
+
+        return pretrain.run(store, settings, running)
     running.stage("claim", "Gathering accepted feedback")
     with store.session() as session:
         weights = harvest.weigh(session, settings)
@@ -220,59 +208,29 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         running.guard(session)
         harvest.claim(session, settings, running.round_id, weights)
         session.commit()
-    with store.session() as session:
-        row = get(session, running.round_id)
-        plan = Plan.model_validate(row.plan)
-        incumbent = registry.get(session, row.incumbent_id) if row.incumbent_id else None
-        gathered = material.gather(session, row, plan, settings.data_dir)
-        rebased = rebase.reason(session, row, plan)
-        tags = about.tags(session, [word.feedback_id for word in gathered.words])
-        extra = enrichment.read(session, plan, gathered)
-    parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
-    base_folder = resolve(plan.base_model)
-    hashed = base_hash(base_folder)
-    job = candidate.Job(settings, running, row, plan, base_folder, hashed, parent, rebased)
-    if incumbent is not None and incumbent.base_hash != job.base_hash:
-        raise Invalid(
-            f"The live adapter {incumbent.id} belongs to the base model {incumbent.base_model} as "
-            f"it was when that adapter was trained, and trainer.base_model is {plan.base_model} "
-            "now. Set it back, or roll back to the base (`heed adapters rollback`) and start a "
-            "round that learns from all that waits.",
-            param="base_model",
-        )
-    checkpoints.discard_others(settings.data_dir, row.id)
+    job, found = _load(store, settings, running)
 
-    running.stage("examples", f"{len(gathered.words)} pieces of feedback become examples")
+    running.stage("examples", f"{len(found.gathered.words)} pieces of feedback become examples")
     live = candidate.Asked(job)
-    gathered = personal.redacted_material(live.rehearsed(gathered), settings)
-    sorted_ = material.sort(gathered, plan, losses=live.losses(), rebase=rebased is not None)
+    gathered = personal.redacted_material(live.rehearsed(found.gathered), settings)
+    sorted_ = material.sort(
+        gathered, job.plan, losses=live.losses(), rebase=job.rebased is not None
+    )
     del live  # and the model with it, before training loads its own
     if not sorted_.roles:
         raise Invalid(
             "Nothing in the claimed feedback can be learned from: every vote was contradicted by "
             "a reviewed correction, held out, or has personal data in its answer."
         )
-    sorted_, notes = enrichment.enriched(sorted_, gathered, extra, plan, _surroundings(job))
+    sorted_, notes = enrichment.enriched(
+        sorted_, gathered, found.extra, job.plan, _surroundings(job)
+    )
     counts = outcome.counts(gathered, sorted_)
-    if rebased is not None:
-        counts[rebase.COUNT] = rebased
+    if job.rebased is not None:
+        counts[rebase.COUNT] = job.rebased
     if notes:
         counts["notes"] = list(notes)
-    folder = settings.data_dir / "snapshots" / row.id
-    frozen = snapshot.frozen_before(
-        folder, row.snapshot_sha256, sorted_.training
-    ) or snapshot.freeze(
-        folder,
-        sorted_.training,
-        about={
-            "round": row.id,
-            "parent": row.incumbent_id,
-            "plan": row.plan,
-            "feedback": outcome.planned(sorted_),
-            "noise": counts["noise"],
-            **({rebase.COUNT: rebased} if rebased is not None else {}),
-        },
-    )
+    frozen = _freeze(job, sorted_, counts)
     _note(store, running, snapshot_sha256=frozen.sha256, counts=counts)
 
     running.stage("train", f"Learning from {len(sorted_.training)} examples", counts=counts)
@@ -283,17 +241,77 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         _note(store, running, counts=counts)
 
     running.stage("evaluate", "Comparing the candidate with the incumbent")
-    report = _judge(job, made, gathered, sorted_, tags)
+    report = _judge(job, made, gathered, sorted_, found.tags)
 
     running.stage("apply", f"The gate says: {report.outcome}")
     with store.session(write=True) as session:
         running.guard(session)
-        verdict = outcome.Verdict(get(session, row.id), plan, made, sorted_, report)
+        verdict = outcome.Verdict(get(session, job.row.id), job.plan, made, sorted_, report)
         state = outcome.apply(session, verdict)
         session.commit()
     shutil.rmtree(job.staging, ignore_errors=True)
-    checkpoints.discard(settings.data_dir, row.id)
+    checkpoints.discard(settings.data_dir, job.row.id)
     return state
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the database holds for a round."""
+
+    gathered: material.Gathered
+    tags: dict[str, dict[str, Any]]
+    extra: enrichment.Extra
+
+
+def _load(
+    store: Store, settings: FeedbackSettings, running: Running
+) -> tuple[candidate.Job, _Found]:
+    """Read all that the round needs, and verify what it starts from."""
+    with store.session() as session:
+        row = get(session, running.round_id)
+        plan = Plan.model_validate(row.plan)
+        incumbent = registry.get(session, row.incumbent_id) if row.incumbent_id else None
+        gathered = material.gather(session, row, plan, settings.data_dir)
+        start = starting.found(session, settings.data_dir, row, plan)
+        rebased = None if plan.start_from else rebase.reason(session, row, plan)
+        tags = about.tags(session, [word.feedback_id for word in gathered.words])
+        extra = enrichment.read(session, plan, gathered)
+    parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
+    base_folder = resolve(plan.base_model)
+    hashed = base_hash(base_folder)
+    job = candidate.Job(settings, running, row, plan, base_folder, hashed, parent, start, rebased)
+    if incumbent is not None and incumbent.base_hash != hashed:
+        raise Invalid(
+            f"The live adapter {incumbent.id} belongs to the base model {incumbent.base_model} as "
+            f"it was when that adapter was trained, and trainer.base_model is {plan.base_model} "
+            "now. Set it back, or roll back to the base (`heed adapters rollback`) and start a "
+            "round that learns from all that waits.",
+            param="base_model",
+        )
+    start.check(hashed)
+    checkpoints.discard_others(settings.data_dir, row.id)
+    return job, _Found(gathered, tags, extra)
+
+
+def _freeze(
+    job: candidate.Job, sorted_: material.Sorted, counts: dict[str, Any]
+) -> snapshot.Snapshot:
+    """What the round learns from, as an earlier attempt froze it or frozen now."""
+    folder = job.settings.data_dir / "snapshots" / job.row.id
+    return snapshot.frozen_before(
+        folder, job.row.snapshot_sha256, sorted_.training
+    ) or snapshot.freeze(
+        folder,
+        sorted_.training,
+        about={
+            "round": job.row.id,
+            "parent": job.row.incumbent_id,
+            "plan": job.row.plan,
+            "feedback": outcome.planned(sorted_),
+            "noise": counts["noise"],
+            **({rebase.COUNT: job.rebased} if job.rebased is not None else {}),
+        },
+    )
 
 
 def _surroundings(job: candidate.Job) -> enrichment.Surroundings:

@@ -10,7 +10,6 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +17,30 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from transformers import PrinterCallback
-from trl import SFTTrainer
 
 from feedback.errors import Invalid
-from trainer import gradient_noise, layers, schedules
+from trainer import gradient_noise
 from trainer.after_step import AfterStep, Checkpoints
 from trainer.batches import Batch, answer_logits, collate
 from trainer.course import Course
 from trainer.curve import Progress
 from trainer.distributed import Group
 from trainer.ewc import Anchor
-from trainer.examples import Kind
 from trainer.faults import is_out_of_memory
 from trainer.feed import Feed, rows_of
 from trainer.folded_lora import Folded
 from trainer.lanes import Lanes
 from trainer.lower_activations import LowerActivations, given
-from trainer.objectives import NLL_SHARE, Denominators, denominators, losses
+from trainer.objectives import (
+    NLL_SHARE,
+    Denominators,
+    denominators,
+    losses,
+    objective_weights,
+)
 from trainer.packing import Step, by_length
 from trainer.preference_losses import Form
+from trainer.quiet_trainer import QuietTrainer
 from trainer.retention_kl import NAME as RETENTION
 from trainer.retention_kl import Retention
 from trainer.rows import Row
@@ -45,7 +49,7 @@ from trainer.trainer_arguments import sft_config
 from trainer.unfreezing import Unfreezing
 
 
-class RoundTrainer(SFTTrainer):  # type: ignore[misc]
+class RoundTrainer(QuietTrainer):
     """Trains the adapter of a PEFT model on rows.
 
     Args:
@@ -284,39 +288,6 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
             total = total + self._weights[kind] * loss
         return {kind: loss.item() for kind, loss in found.items()}, total
 
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Transformers' own, or one with a group for every rate; everything is trainable yet."""
-        trained = self.model if model is None else model
-        if self._plan.unfreeze_every_steps:
-            every = self._plan.unfreeze_every_steps
-            self._unfreezing = Unfreezing.of(trained, every_steps=every)
-        groups = layers.rates(trained, self._plan, decayed=self.get_decay_parameter_names(trained))
-        if groups is not None:
-            kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
-            self.optimizer = kind(groups, **options)
-        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
-        return optimizer
-
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The plan's schedule without the two rates of zero that stand at its ends.
-
-        Transformers starts to warm up from 0 and decays to 0, so the first of thirty steps would
-        compute a gradient for nothing.
-        """
-        scheduler = super().create_scheduler(self.course.planned + 1, optimizer)
-        schedules.steer(
-            scheduler,
-            self._plan,
-            steps=self.course.planned,
-            position=lambda: self.course.position,
-            factor=lambda: self.after.rate_factor,
-        )
-        return scheduler
-
-    def floating_point_ops(self, inputs: object) -> int:
-        """Nobody asks, and counting costs time."""
-        return 0
-
     @property
     def writes(self) -> bool:
         """Whether this process writes, and counts what is to be counted once."""
@@ -382,11 +353,6 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
         self._started = time.perf_counter() - values["seconds"]
         self.course.restore(values["course"])
 
-    def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
-        self._norm = float(norm)
-        return norm
-
     def _collate(self, rows: Sequence[Row]) -> Batch:
         pad = self.processing_class.pad_token_id or 0
         return collate(rows, pad=pad, share=self._share)
@@ -409,23 +375,6 @@ class RoundTrainer(SFTTrainer):  # type: ignore[misc]
             f"most {self.course.largest_tokens} tokens. Set trainer.micro_batch_tokens to that."
         )
         return self._feed.item(finer, finer)
-
-    def _precision(self) -> AbstractContextManager[object]:
-        if self._autocast_dtype is None:
-            return nullcontext()
-        return torch.autocast(self.args.device.type, dtype=self._autocast_dtype)
-
-    def _send_telemetry(self) -> None:
-        """No word of it leaves the machine, whatever the environment says."""
-
-
-def objective_weights(plan: Plan) -> dict[Kind, float]:
-    """λ of each objective."""
-    return {
-        "demonstration": plan.demonstration_weight,
-        "preference": plan.preference_weight,
-        "verdict": plan.verdict_weight,
-    }
 
 
 def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:

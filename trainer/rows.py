@@ -101,6 +101,16 @@ class Encoder:
             encoded.append((prompt[:start], self._closed(full[start:])))
         return encoded
 
+    def texts(self, texts: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+        """Ids of what stands before each text and of the text, without a chat template around.
+
+        Every token is to be predicted, the first one too: what stands before it is the token that
+        begins a text, or the one that ended the last.
+        """
+        begin = self._tokenizer.bos_token_id
+        start = self._tokenizer.eos_token_id if begin is None else begin
+        return [([start], ids) for ids in self._ids(list(texts))]
+
     def _closed(self, answer: list[int]) -> list[int]:
         """The answer up to its last end token: what a template writes after it is never said."""
         for at in range(len(answer) - 1, -1, -1):
@@ -146,6 +156,8 @@ def build(
     counted = [e for e in examples if e.weight > 0 and objective_weights[e.kind] > 0]
     pairs: list[Pair] = []
     for example in counted:
+        if example.text:
+            continue
         pairs.append((example.messages, example.target))
         if example.kind == "preference":
             if example.rejected is None:
@@ -154,9 +166,10 @@ def build(
         if example.kind == "verdict" and example.liked is None:
             raise Invalid(f"A verdict {example.feedback_ids} does not say whether it was liked.")
     encoded = iter(encoder.pairs(pairs))
+    texts = iter(encoder.texts([example.target for example in counted if example.text]))
     rows = []
     for example in counted:
-        prompt, answer = next(encoded)
+        prompt, answer = next(texts if example.text else encoded)
         branches = [answer]
         if example.kind == "preference":
             other, rejected = next(encoded)

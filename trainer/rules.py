@@ -13,7 +13,7 @@ from trainer.evidence import Paired
 from trainer.intervals import ALPHA, Interval, items_for_power, paired_difference
 
 Ruling = Literal["holds", "refuse", "abstain", "not checked"]
-Name = Literal["non-inferiority", "superiority", "drift", "length"]
+Name = Literal["non-inferiority", "superiority", "drift", "length", "perplexity"]
 
 LEAST_DISCORDANCE = 0.1
 """Assumed when saying how many items are needed: a small sample that agrees proves little."""

@@ -4,245 +4,21 @@ Knows no torch. The plan is stored on the round, so that a round runs as it was 
 the settings say by then.
 """
 
-from typing import Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from feedback.settings import HeedSettings
+from trainer.plan_objectives import Objectives
 
 
-class Plan(BaseModel):
+class Plan(Objectives):
     """One round's hyperparameters, frozen.
 
     Defaults were chosen on the bundled starter model; `docs/decisions/` says how.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    base_model: str = Field("starter", description="Folder or hub id of the base model.")
-    seed: int = Field(0, description="Seeds the mix, the order of batches and the first adapter.")
-    rank: int = Field(32, gt=0, description="Rank of the adapter.")
-    alpha: int = Field(64, gt=0, description="LoRA's alpha; the update is scaled by alpha / rank.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
-    lora_variant: Literal["lora", "rslora", "dora"] = Field(
-        "lora",
-        description="What a fresh adapter is: plain LoRA, rank-stabilised LoRA (scaled by alpha / "
-        "√rank), or DoRA, which only experiments may choose: nothing here serves it. A later "
-        "adapter is what its parent was.",
-    )
-    lora_plus_ratio: float = Field(
-        1.0, gt=0, description="LoRA+: B learns at this many times the rate of A; 1 is plain LoRA."
-    )
-    layer_decay: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="Each layer learns at this share of the rate of the one above it; 1 gives all "
-        "the same.",
-    )
-    unfreeze_every_steps: int = Field(
-        0,
-        ge=0,
-        description="Gradual unfreezing: the top layer learns first, and one more joins it every "
-        "so many steps; one whose turn does not come in a round does not learn in it. 0 lets all "
-        "learn from the start.",
-    )
-    trained_layers_share: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="Share of the layers, from the top, that have an adapter and learn.",
-    )
-    lower_activations: Literal["fp16", "fp32", "off"] = Field(
-        "fp16",
-        description="Where only upper layers learn, what reaches them is computed once per "
-        "example and kept in memory in this precision; off computes it every time.",
-    )
-    ewc_weight: float = Field(
-        0.0,
-        ge=0,
-        description="λ of elastic weight consolidation: how hard the adapter is held where old "
-        "material needs it; 0 switches it off. Takes twice the memory of the adapted weights.",
-    )
-    learning_rate: float = Field(4e-3, gt=0, description="Peak rate of the adapter's weights.")
-    epochs: float = Field(2.0, gt=0, description="Passes over the mixed material.")
-    minimum_steps: int = Field(
-        60,
-        ge=0,
-        description="A round with little material passes over it more often, until it has taken "
-        "this many optimizer steps.",
-    )
-    batch_tokens: int = Field(768, gt=0, description="Padded tokens in one optimizer step.")
-    warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm up.")
-    lr_schedule: Literal[
-        "cosine", "linear", "constant_with_warmup", "cosine_with_restarts", "triangular"
-    ] = Field(
-        "cosine",
-        description="How the rate runs after warming up; triangular, which is cyclic, warms up by "
-        "itself.",
-    )
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW).")
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
-    lr_cycles: int = Field(
-        3, gt=0, description="Cycles of the schedules cosine_with_restarts and triangular."
-    )
-    micro_batch_tokens: int = Field(
-        8192,
-        gt=0,
-        description="Padded tokens in one batch. A step is cut into as many batches as that needs, "
-        "so this bounds the memory and batch_tokens what a step learns from. Where memory runs "
-        "out, a round lowers it by itself and says so.",
-    )
-    dev_every_steps: int = Field(
-        10,
-        gt=0,
-        description="Where a setting looks at the loss on dev: after so many steps, and at the end.",
-    )
-    early_stopping_patience: int | None = Field(
-        None,
-        gt=0,
-        description="Training stops after so many looks at dev without a new best loss; by default "
-        "never.",
-    )
-    keep_best: bool = Field(
-        False,
-        description="End with the weights of the best loss on dev instead of the last ones.",
-    )
-    plateau_patience: int | None = Field(
-        None,
-        gt=0,
-        description="The learning rate is lowered after so many looks at dev without a new best "
-        "loss; by default never.",
-    )
-    plateau_factor: float = Field(
-        0.5, gt=0, lt=1, description="What the learning rate is multiplied with then."
-    )
-    batch_range: int = Field(
-        1,
-        ge=1,
-        le=16,
-        description="The steps' size follows the noise of the gradient, from batch_tokens divided "
-        "by this to batch_tokens times this, by powers of two; 1 keeps it.",
-    )
-    checkpoint_seconds: float = Field(
-        300.0,
-        ge=0,
-        description="So often a round writes down where it stands, and goes on from there if it is "
-        "killed; 0 after every step.",
-    )
-    report_to: list[Literal["tensorboard", "trackio", "wandb", "mlflow"]] = Field(
-        [],
-        description="Trackers that are told each step's losses: tensorboard, trackio, wandb, "
-        "mlflow. They write below the data folder; nothing leaves the machine unless the tracker's "
-        "own environment variables say so.",
-    )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where the hardware has it, else fp32."
-    )
-    threads: int | None = Field(
-        None, gt=0, description="CPU threads; by default the free cores, one for a small model."
-    )
-    processes: int = Field(
-        1,
-        gt=0,
-        description="Processes on this machine that share the batches of every training step; one "
-        "for each GPU, or on a CPU for each socket.",
-    )
-    demonstration_weight: float = Field(1.0, ge=0, description="λ of the next-token loss.")
-    preference_weight: float = Field(0.05, ge=0, description="λ of the DPO loss.")
-    verdict_weight: float = Field(0.05, ge=0, description="λ of the KTO loss.")
-    beta: float = Field(0.1, gt=0, description="β of DPO and KTO: how far the policy may drift.")
-    preference_loss: Literal["sigmoid", "conservative", "robust", "ipo"] = Field(
-        "sigmoid",
-        description="What a preference costs. sigmoid: DPO; conservative: DPO with smoothed labels; "
-        "robust: DPO without the bias of flipped labels; ipo: a squared margin per token. "
-        "conservative and robust mind the noise of thumbs, too.",
-    )
-    label_noise: float | Literal["estimated"] = Field(
-        "estimated",
-        description="Share of preferences and thumbs that conservative and robust take for flipped: "
-        "a number below 0.5, or `estimated`, what the round's own votes say of each kind.",
-    )
-    length_control: Literal["off", "desensitised", "normalised", "penalty"] = Field(
-        "off",
-        description="Keeps preferences from teaching length. desensitised: what the longer answer "
-        "has beyond the shorter one counts less; normalised: the margin is per token; penalty: "
-        "length explains a part of the margin.",
-    )
-    length_strength: float = Field(
-        0.5,
-        ge=0,
-        description="How strong length_control is; 0 is none. Up to 1 for desensitised and "
-        "normalised; nats per token of difference for penalty, where 0.01 to 0.05 is usual.",
-    )
-    off_policy_weighting: Literal["off", "ratio", "wpo"] = Field(
-        "off",
-        description="Preferences and thumbs on answers of an older adapter count less where the "
-        "present one would hardly give them. ratio: how much likelier the present one finds the "
-        "answer, per token; wpo: how typical of the present one the answer is.",
-    )
-    off_policy_clip: float = Field(
-        1.0, gt=0, description="Such a weight is at most this; 1 never counts anything for more."
-    )
-    augment_prompts: int = Field(
-        0,
-        ge=0,
-        le=20,
-        description="Paraphrases of the question that each new demonstration also gets, its answer "
-        "verbatim.",
-    )
-    augmentation_url: str | None = Field(
-        None,
-        description="An OpenAI-compatible API that paraphrases, such as http://127.0.0.1:8000/v1; "
-        "it is sent the questions of corrections, personal data redacted as for training. By default "
-        "built-in patterns for English do it. Its key is read from AUGMENTATION_API_KEY.",
-    )
-    augmentation_model: str | None = Field(
-        None, description="The model that augmentation_url is asked for."
-    )
-    typing_noise: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Share of the new demonstrations, paraphrases included, that get a copy whose "
-        "question has typing errors; numbers, links and what the answer repeats stay right.",
-    )
-    augmentation_weight: Literal["shared", "full"] = Field(
-        "shared",
-        description="shared: a correction and its copies together count as one; full: each counts "
-        "as much.",
-    )
-    pseudo_label_share: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="So many of the model's own confident answers to logged questions that nobody "
-        "remarked on are demonstrations, too, as a share of the new ones. 0 for none.",
-    )
-    pseudo_label_confidence: float = Field(
-        0.9,
-        gt=0,
-        le=1,
-        description="An own answer is confident where its tokens are this probable: their "
-        "geometric mean.",
-    )
-    pseudo_label_weight: float = Field(
-        0.3, gt=0, le=1, description="What such an answer counts beside a correction."
-    )
-    staged_introduction: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="New material comes in slowly: its share of a step grows from nothing over this "
-        "share of the round. 0 mixes evenly from the start.",
-    )
-    staged_order: Literal["shuffled", "easy-first"] = Field(
-        "shuffled",
-        description="easy-first: with staged_introduction, what the model finds likeliest comes "
-        "first.",
-    )
     step_share: float | Literal["search"] = Field(
         0.8,
         description="Share of the way from the previous adapter to the newly trained one that is "
@@ -341,23 +117,71 @@ class Plan(BaseModel):
         description="Share of people that a promoted adapter answers first; 0 "
         "makes it live at once.",
     )
-
-    @model_validator(mode="after")
-    def _hold_together(self) -> Self:
-        noise = self.label_noise
-        if not isinstance(noise, str) and not 0 <= noise < 0.5:
-            raise ValueError("label_noise is `estimated` or a number from 0 up to 0.5, exclusive")
-        if self.length_control in ("desensitised", "normalised") and self.length_strength > 1:
-            raise ValueError(f"length_strength is at most 1 where length is {self.length_control}")
-        if (self.augmentation_url is None) != (self.augmentation_model is None):
-            raise ValueError("augmentation_url and augmentation_model go together")
-        place = urlsplit(self.augmentation_url or "http://unset")
-        if place.scheme not in ("http", "https") or not place.hostname or place.username:
-            raise ValueError(
-                "augmentation_url is http(s)://host/v1, without a password: a key belongs into "
-                "AUGMENTATION_API_KEY"
-            )
-        return self
+    start_from: str | None = Field(
+        None,
+        description="Adapter that the next round's training starts from instead of the live one, "
+        "such as a checkpoint of a document round; once what is live descends from it, rounds go "
+        "on from what is live.",
+    )
+    document_chunk_tokens: int = Field(
+        256, ge=16, description="Documents are cut into pieces of at most this many tokens."
+    )
+    document_relevant_share: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Share of the pieces that is kept, those most like what people ask; 1 keeps "
+        "all.",
+    )
+    document_known_share: float = Field(
+        0.05,
+        ge=0,
+        lt=0.5,
+        description="Share of the pieces that is dropped since the model knows them: those of the "
+        "lowest perplexity.",
+    )
+    document_garbage_share: float = Field(
+        0.02,
+        ge=0,
+        lt=0.5,
+        description="Share of the pieces that is dropped as garbage: those of the highest "
+        "perplexity.",
+    )
+    document_general_share: float = Field(
+        0.5,
+        ge=0.1,
+        lt=1,
+        description="Share of a document round's trained tokens that is past feedback and general "
+        "material; a model of a billion parameters or more keeps what it knows with 0.1 to 0.25.",
+    )
+    document_answer_likeness: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="A question that people asked is learned with the sentence of the documents "
+        "that is at least so much like it; a chat model does not say in conversation what it only "
+        "read. 1 learns the text alone.",
+    )
+    document_held_out_share: float = Field(
+        0.1,
+        gt=0,
+        le=0.5,
+        description="Share of the documents, or of their sections, that judges a document round.",
+    )
+    document_epochs: float = Field(
+        10.0, gt=0, description="Passes over the mixed material of a document round."
+    )
+    document_checkpoints: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.25, 0.5, 0.75),
+        description="Shares of a document round's steps after which the adapter is kept as a "
+        "candidate that fine-tuning can start from.",
+    )
+    document_file_mb: float = Field(
+        32.0, gt=0, description="Larger documents are not read (millions of bytes)."
+    )
+    document_total_mb: float = Field(
+        64.0, gt=0, description="A document round reads at most this much text (millions of bytes)."
+    )
 
     @model_validator(mode="after")
     def _a_product_where_one_is_needed(self) -> Self:
@@ -367,19 +191,6 @@ class Plan(BaseModel):
         if self.lora_variant == "dora" and self.ewc_weight:
             raise ValueError("lora_variant dora has no product BA to hold: set ewc_weight to 0.")
         return self
-
-    @model_validator(mode="after")
-    def _alone_where_steps_change(self) -> Self:
-        """Each process sees the noise of its own share only, and would choose steps of its own."""
-        if self.processes > 1 and self.batch_range > 1:
-            raise ValueError("batch_range needs one process: set processes to 1, or batch_range.")
-        return self
-
-    @property
-    def looks_at_dev(self) -> bool:
-        """Whether the training itself, not what follows it, depends on the loss on dev."""
-        patience = (self.early_stopping_patience, self.plateau_patience)
-        return self.keep_best or any(each is not None for each in patience)
 
     @field_validator("step_share", mode="before")
     @classmethod

@@ -50,7 +50,12 @@ def freeze(
         "sha256": sha256,
         "counts": dict(Counter(f"{row.source} {row.role}" for row in examples)),
         "rows": [
-            {"sha256": _sha256(line), "feedback": row.feedback_ids, "role": row.role}
+            {
+                "sha256": _sha256(line),
+                "feedback": row.feedback_ids,
+                "role": row.role,
+                **({"document": row.document} if row.document else {}),
+            }
             for line, row in zip(lines, examples, strict=True)
         ],
     }

@@ -35,6 +35,7 @@ def show(row: Round, curve: Sequence[dict[str, Any]] = ()) -> None:
             ("incumbent", row.incumbent_id or "base"),
             ("candidate", row.candidate_id),
             ("feedback", _feedback(row.counts)),
+            *_documents(row.counts),
             ("examples", ", ".join(f"{n} {kind}" for kind, n in _examples(row.counts)) or None),
             ("training", _training(curve)),
         ]
@@ -55,7 +56,7 @@ def _took(row: Round) -> str | None:
 
 
 def _feedback(counts: dict[str, Any]) -> str | None:
-    if not counts:
+    if "feedback" not in counts:
         return None
     return (
         f"{counts.get('feedback', 0)} gathered, {counts.get('used', 0)} used, "
@@ -73,6 +74,31 @@ def _training(curve: Sequence[dict[str, Any]]) -> str | None:
     )
     dev = [step["dev_loss"] for step in curve if step["dev_loss"] is not None]
     return f"{told}, on dev {dev[0]:.3g} → {dev[-1]:.3g}" if dev else told
+
+
+def _documents(counts: dict[str, Any]) -> list[tuple[str, object]]:
+    """What a document round read, kept and dropped."""
+    read = counts.get("documents")
+    if not read:
+        return []
+    told: list[tuple[str, object]] = [
+        ("documents", f"{read['files']} read, {read['unread_count']} not")
+    ]
+    if "pieces" in read:
+        told += [
+            ("pieces", f"{read['pieces']}: {read['trained']} learned ({read['tokens']} tokens)"),
+            ("held out", f"{read['held_out']} pieces, by {read['held_out_by']}"),
+            *(("dropped", f"{each['pieces']} {each['reason']}") for each in read["dropped"]),
+            ("answers", f"{read['answers']} question(s) that people asked"),
+            ("general", f"{read['general_share']:.0%} of the tokens"),
+            ("personal", f"{read['personal_sentences']} sentence(s) left out"),
+            *(("note", each) for each in read["notes"]),
+        ]
+    told += [
+        ("checkpoint", f"{each['adapter']} at {each['share']:.0%} (step {each['step']})")
+        for each in counts.get("checkpoints", [])
+    ]
+    return told
 
 
 def _examples(counts: dict[str, Any]) -> list[tuple[str, int]]:

@@ -32,21 +32,33 @@ class Display(Protocol):
         """Show it."""
 
 
-def run(settings: Settings, store: Store, *, quiet: bool = False) -> Round:
+def run(
+    settings: Settings, store: Store, *, start_from: str | None = None, quiet: bool = False
+) -> Round:
     """Run a round now and return it, ended.
 
-    Ctrl-C cancels a round that runs from here; one that a server runs goes on.
+    Ctrl-C cancels a round that runs from here; one that a server runs goes on. Training starts from
+    the adapter `start_from`, where one is named, and not as the settings say.
 
     Raises:
         Conflict: one is open already, or there is nothing to learn from.
     """
+    plan = settings.trainer
+    if start_from is not None:
+        plan = plan.model_copy(update={"start_from": start_from})
     with store.session(write=True) as session:
-        opened = rounds.open(
-            session, settings.feedback, settings.trainer, trigger="by hand (command line)"
-        )
+        opened = rounds.open(session, settings.feedback, plan, trigger="by hand (command line)")
         audit(session, actor="cli", action="round.start", subject=opened.id)
         session.commit()
-    attendant = _Attendant(settings, store, opened.id)
+    return attend(settings, store, opened.id, quiet=quiet)
+
+
+def attend(settings: Settings, store: Store, round_id: str, *, quiet: bool = False) -> Round:
+    """See an open round to its end, and return it.
+
+    Ctrl-C cancels it where it runs from here; one that a server runs goes on.
+    """
+    attendant = _Attendant(settings, store, round_id)
     try:
         if quiet:
             return attendant.watch(_Silence())

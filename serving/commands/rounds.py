@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serving.commands import output, round_search
+from serving.commands import compare, output, round_search
 
 if TYPE_CHECKING:
     from trainer.models import Round
@@ -15,14 +15,25 @@ app = typer.Typer(help="Learn from the feedback, and look at how that went.", no
 
 
 @app.command()
-def run(as_json: output.Json = False) -> None:
+def run(
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="ADAPTER",
+            help="Train on from this adapter, such as a checkpoint of `heed pretrain`, and not "
+            "from the live one.",
+        ),
+    ] = None,
+    as_json: output.Json = False,
+) -> None:
     """Run a round now. Fails only where the round failed or was cancelled."""
     from serving import wire
     from serving.commands import round_run
     from serving.commands.opening import opened
 
     with opened() as (settings, store):
-        row = round_run.run(settings, store, quiet=as_json)
+        row = round_run.run(settings, store, start_from=start_from, quiet=as_json)
     if as_json:
         output.document(wire.round_(row))
     else:
@@ -54,13 +65,13 @@ def index(
         )
         return
     output.table(
-        ("id", "state", "opened", "feedback", "adapter"),
+        ("id", "state", "opened", "learned from", "adapter"),
         [
             (
                 row.id,
                 f"{row.stage} {row.progress:.0%}" if row.state == "open" else row.state,
                 output.moment(row.created_at),
-                row.counts.get("feedback"),
+                _learned_from(row),
                 row.candidate_id,
             )
             for row in shown
@@ -107,6 +118,13 @@ def cancel(round_id: RoundId, as_json: output.Json = False) -> None:
 
 
 app.command()(round_search.search)
+app.command()(compare.compare)
+
+
+def _learned_from(row: "Round") -> str | None:
+    if read := row.counts.get("documents"):
+        return f"{read['files']} document(s)"
+    return f"{row.counts['feedback']} feedback" if "feedback" in row.counts else None
 
 
 def _print(row: "Round", curve: list[dict[str, Any]] | None = None) -> None:

@@ -128,6 +128,8 @@ def toml() -> str:
 
 def plain(value: Any) -> Any:
     """Return a value as JSON and TOML can hold it; a secret stays one."""
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
     return str(value) if isinstance(value, Path | SecretStr) else value
 
 

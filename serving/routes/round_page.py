@@ -27,8 +27,8 @@ def article(row: Round) -> str:
     learned = (
         f"<p>{_count(counts, 'feedback')} pieces of feedback gathered, {_count(counts, 'used')} "
         f"used, {_count(counts, 'held_out')} held out to judge by.</p>"
-        if counts
-        else ""
+        if "feedback" in counts
+        else _documents(counts.get("documents"))
     )
     made = f"<p>Adapter {code(row.candidate_id)}</p>" if row.candidate_id else ""
     said = f"<p>{text(row.message)}</p>" if row.message and not row.report else ""
@@ -37,6 +37,17 @@ def article(row: Round) -> str:
         f'<p class="soft">Opened {moment(row.created_at)}{took}; {text(row.trigger)}</p>'
         f"{stands}{learned}{made}{said}{_report(row)}</article>"
     )
+
+
+def _documents(read: Mapping[str, Any] | None) -> str:
+    if not read:
+        return ""
+    pieces = (
+        f", {_count(read, 'trained')} pieces learned, {_count(read, 'held_out')} held out"
+        if "pieces" in read
+        else ""
+    )
+    return f"<p>{_count(read, 'files')} documents read{pieces}.</p>"
 
 
 def _report(row: Round) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.trainer.rounds import MIXED, SKY, ask, demonstration, learn
-from trainer import adapter_folder, base_model, fused_head, learner
+from trainer import adapter_folder, base_model, fused_head, loading
 from trainer.batches import Batch, branch_log_probs, collate
 from trainer.policy import Policy
 from trainer.rows import Row
@@ -113,4 +113,4 @@ def test_the_logits_of_a_large_vocabulary_are_never_held_at_once() -> None:
 
 def test_auto_means_bf16_where_the_gpu_has_it() -> None:
     expected = torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-    assert learner._autocast(Plan(), 10) == expected
+    assert loading.autocast(Plan(), 10) == expected

@@ -11,7 +11,8 @@ from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrai
 from trainer import adapter_folder, base_model
 from trainer.batches import collate, fill_references
 from trainer.examples import Example, Kind, Message
-from trainer.round_trainer import RoundTrainer, objective_weights
+from trainer.objectives import objective_weights
+from trainer.round_trainer import RoundTrainer
 from trainer.rows import Row, build
 from trainer.settings import Plan
 

@@ -21,9 +21,9 @@ from tests.trainer.test_learner_against_trl import (
 from trainer.batches import Batch, collate, fill_references, split_log_probs
 from trainer.examples import Example, Message, Source
 from trainer.learner import train
-from trainer.objectives import denominators, losses
+from trainer.objectives import denominators, losses, objective_weights
 from trainer.preference_losses import DPO, Form, margins, preference_losses, verdict_losses
-from trainer.round_trainer import RoundTrainer, objective_weights
+from trainer.round_trainer import RoundTrainer
 from trainer.rows import Row, build
 from trainer.settings import Plan
 
