@@ -20,7 +20,7 @@ from tests.serving.command_line import store_at
 from tests.serving.engines import tiny
 from tests.trainer.test_learner import demonstration, learn
 from tests.trainer.test_receipts_agree import decide, say
-from trainer import batches, checkpoints, lease, registry, round_trainer, snapshot
+from trainer import batches, checkpoints, lease, preference_losses, registry, snapshot
 from trainer import round as rounds
 from trainer.batches import Batch
 from trainer.models import Adapter, Round
@@ -160,7 +160,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, fault: Exception, *, room: 
             raise fault
         return compute(model, batch)
 
-    monkeypatch.setattr(round_trainer, "branch_log_probs", limited)
+    monkeypatch.setattr(preference_losses, "branch_log_probs", limited)
 
 
 @pytest.mark.parametrize("fault", faults_of_memory(), ids=lambda fault: type(fault).__name__)

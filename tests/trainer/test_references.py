@@ -140,7 +140,7 @@ def test_training_asks_the_reference_once_and_learns_the_same(
     folder = tmp_path / "references"
     assert learn(tiny_model, tmp_path / "b", References(folder, model="base")) == without
     assert learn(tiny_model, tmp_path / "c", References(folder, model="base")) == without
-    assert asked == [3, 3, 0]
+    assert [count for count in asked if count] == [3, 3]
 
 
 def test_forgetting_somebody_drops_them(tmp_path: Path) -> None:

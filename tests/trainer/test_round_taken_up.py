@@ -13,6 +13,7 @@ from serving.forgetting import forget
 from tests import builders
 from tests.serving.command_line import store_at
 from tests.trainer.test_bad_input import corrected
+from trainer import candidate as making
 from trainer import checkpoints, curve, learner, lease, registry, snapshot
 from trainer import round as rounds
 from trainer.executors.warm import WarmExecutor
@@ -124,7 +125,7 @@ def test_what_was_frozen_stays_though_people_go_on_talking(
             shas.append(rounds.get(session, row.id).snapshot_sha256)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rounds, "_train", stop)
+    monkeypatch.setattr(making, "train", stop)
 
     def attempt() -> None:
         with pytest.raises(KeyboardInterrupt):
