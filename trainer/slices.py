@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from trainer.intervals import ALPHA
 
@@ -24,7 +25,7 @@ _FEWEST_TOPIC_ITEMS = 8
 _MOST_TOPICS = 8
 _TOPIC_WORDS = 3
 _MOST_VALUES = 20
-_RESAMPLES = 2000
+_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,15 @@ def slices(asked: Sequence[Asked], values: Sequence[float], *, seed: int = 0) ->
         if FEWEST <= len(inside) <= len(asked) - FEWEST
     }
     level = ALPHA / 2 / max(len(compared), 1)
+    if not compared:
+        return ()
+    numbers = {cluster: at for at, cluster in enumerate(dict.fromkeys(a.cluster for a in asked))}
+    where = np.asarray([numbers[item.cluster] for item in asked])
+    draws = np.random.default_rng(seed).multinomial(
+        len(numbers), np.full(len(numbers), 1 / len(numbers)), size=_RESAMPLES
+    )
     found = [
-        _compared(name, inside, asked, values, level=level, seed=seed)
+        _compared(name, inside, np.asarray(values, dtype=float), where, draws, level=level)
         for name, inside in compared.items()
     ]
     return tuple(sorted(found, key=lambda each: (each.value - each.elsewhere, each.name)))
@@ -120,23 +128,22 @@ def preload() -> None:
 def _compared(
     name: str,
     inside: set[int],
-    asked: Sequence[Asked],
-    values: Sequence[float],
+    values: npt.NDArray[np.float64],
+    where: npt.NDArray[np.int64],
+    draws: npt.NDArray[np.int64],
     *,
     level: float,
-    seed: int,
 ) -> Slice:
     """The slice beside the rest, with bounds from resampled clusters."""
-    clusters = {cluster: at for at, cluster in enumerate(dict.fromkeys(a.cluster for a in asked))}
+    member = np.zeros(len(values), dtype=bool)
+    member[list(inside)] = True
     # Per cluster: sum and count within the slice, sum and count elsewhere.
-    table = np.zeros((len(clusters), 4))
-    for at, (item, value) in enumerate(zip(asked, values, strict=True)):
-        table[clusters[item.cluster], [0, 1] if at in inside else [2, 3]] += [value, 1.0]
+    columns = (values * member, member * 1.0, values * ~member, ~member * 1.0)
+    table = np.stack(
+        [np.bincount(where, weights=each, minlength=draws.shape[1]) for each in columns], axis=1
+    )
     total = table.sum(axis=0)
     within, elsewhere = total[0] / total[1], total[2] / total[3]
-    draws = np.random.default_rng(seed).multinomial(
-        len(clusters), np.full(len(clusters), 1 / len(clusters)), size=_RESAMPLES
-    )
     sums = draws @ table
     kept = sums[(sums[:, 1] > 0) & (sums[:, 3] > 0)]
     differences = kept[:, 0] / kept[:, 1] - kept[:, 2] / kept[:, 3]
@@ -168,6 +175,7 @@ def _topics(asked: Sequence[Asked], seed: int) -> list[str | None]:
         return [None] * len(asked)
     from sklearn.cluster import KMeans
     from sklearn.feature_extraction.text import TfidfVectorizer
+    from threadpoolctl import threadpool_limits
 
     vectorizer = TfidfVectorizer(
         stop_words="english", sublinear_tf=True, max_features=2000, token_pattern=r"(?u)\b\w\w+\b"
@@ -178,7 +186,8 @@ def _topics(asked: Sequence[Asked], seed: int) -> list[str | None]:
         return [None] * len(asked)
     words = vectorizer.build_analyzer()
     count = min(count, len({tuple(sorted(words(item.prompt))) for item in asked}))
-    model = KMeans(n_clusters=count, n_init=3, random_state=seed).fit(matrix)
+    with threadpool_limits(1):  # a server may be at work beside; threads would wait for each other
+        model = KMeans(n_clusters=count, n_init=3, random_state=seed).fit(matrix)
     terms = vectorizer.get_feature_names_out()
     names = []
     for centre in model.cluster_centers_:

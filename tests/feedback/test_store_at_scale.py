@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from benchmarks import store_at_scale
@@ -59,6 +60,9 @@ def test_a_question_without_an_index_would_be_seen(store: Store) -> None:
 
 def test_signals_and_what_was_used_are_no_part_of_what_is_claimed_from(store: Store) -> None:
     store_at_scale.fill(store, 2000, 200)
+    if not store.is_sqlite:  # what earlier tests left behind makes an index look long
+        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM FULL ANALYZE receipt"))
     steps = store_at_scale.plans(store, available, write=False)
     assert any("ix_receipt_claimable" in step for step in steps)
 
