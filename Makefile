@@ -22,14 +22,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 demo: $(VENV)/.installed  ## the whole loop on the bundled starter model
 	@$(BIN)/heed demo $(ARGS)
 
-test: $(VENV)/.installed-test  ## every test: whole loops one by one, the others side by side
+test: $(VENV)/.installed-test  ## every test
 	@$(BIN)/python -m tests.journeys.browser
-ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest tests/journeys
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore tests/journeys
-else
 	$(BIN)/python -m pytest $(ARGS)
-endif
 
 lint: $(VENV)/.installed-test  ## format, lint, types and layers
 	$(BIN)/ruff format --check .

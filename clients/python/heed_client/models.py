@@ -17,6 +17,10 @@ TEACHING = ("rating", "survey", "correction", "comment", "reasons", "preferred_o
 _MAY_NAME_A_CONVERSATION = ("signal", "survey")
 
 
+_MEASURED = ("dwell", "session_end", "session_length")
+"""Signals whose value is a time in seconds."""
+
+
 class About(TypedDict, total=False):
     """Who says it, when, and about which answer, as keyword arguments; see `Feedback`."""
 
@@ -117,14 +121,22 @@ class Feedback(BaseModel):
                 raise ValueError(f"rating: must lie between 1 and {self.scale}")
         if self.preferred_over is not None and self.preferred_over == self.completion_id:
             raise ValueError("preferred_over: it names the same completion; name the other answer")
-        if self.value is not None and not math.isfinite(self.value):
-            raise ValueError("value: must be a finite number")
+        if self.value is not None:
+            self._check_value(self.value)
         answers = (self.survey or {}).values()
         if any(isinstance(answer, float) and not math.isfinite(answer) for answer in answers):
             raise ValueError("survey: numbers must be finite")
         for name in type(self).model_fields:
             _check_texts(name, getattr(self, name))
         return self
+
+    def _check_value(self, value: float) -> None:
+        if not math.isfinite(value):
+            raise ValueError("value: must be a finite number")
+        if self.signal is None:
+            raise ValueError("value: belongs to a signal; a rating has its number in `rating`")
+        if self.signal in _MEASURED and value < 0:
+            raise ValueError("value: seconds cannot be negative")
 
     def line(self) -> bytes:
         """Return it as the server reads it: one line of JSON in UTF-8, without a line break."""
