@@ -36,11 +36,13 @@ def refer(
         model, forked, tolerance=1e-3 if exact else 5e-2
     )
     splits = preference_losses.Form.of(plan).splits
-    form = f"{base_model.device().type} {'fp32' if exact else 'bf16'}{' split' if splits else ''}"
+    if splits:
+        group = known = None  # what stands beyond the shorter answer is neither told nor kept
+    precision = f"{base_model.device().type} {'fp32' if exact else 'bf16'}"
     if group is not None:
         missing = group.own(judged)  # what one process remembers, the others might not
     else:
-        missing = judged if known is None else known.recall(judged, precision=form)
+        missing = judged if known is None else known.recall(judged, precision=precision)
     for rows_ in (missing, judged_dev):
         batches.fill_references(
             model,
@@ -53,5 +55,5 @@ def refer(
     if group is not None:
         group.tell_references(judged, next(model.parameters()).device)
     if known is not None:
-        known.keep(judged, precision=form)
+        known.keep(judged, precision=precision)
     return share

@@ -5,16 +5,20 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import torch
 
 from feedback.forget import Traces
-from trainer import batches, forget, references
+from trainer import base_model, batches, forget, references
+from trainer.distributed import Group
 from trainer.examples import Example, Message
 from trainer.learner import train
+from trainer.objectives import objective_weights
+from trainer.reference_pass import refer
 from trainer.references import References
-from trainer.rows import Row
+from trainer.rows import Row, build
 from trainer.settings import Plan
 
 
@@ -109,19 +113,23 @@ def test_a_row_is_known_when_each_of_its_branches_is_in_the_same_precision(tmp_p
     assert References(tmp_path, model="m").recall([moved], precision="cpu fp32") == [moved]
 
 
-def learn(model: Path, out: Path, known: References | None) -> bytes:
+def _ask(question: str) -> tuple[Message, ...]:
+    return (Message(role="user", content=question),)
+
+
+EXAMPLES = [
+    Example("preference", _ask("Who?"), "Ana.", rejected="Nobody knows."),
+    Example("verdict", _ask("Where?"), "Behind the market.", liked=True),
+    Example("verdict", _ask("Why?"), "No.", liked=False),
+]
+PLAN = Plan(base_model="tiny", rank=4, epochs=2.0, minimum_steps=0, threads=1)
+# What a loss asks for that tells apart what stands beyond the shorter answer.
+APART = PLAN.model_copy(update={"length_control": "desensitised", "length_strength": 0.5})
+
+
+def learn(model: Path, out: Path, known: References | None, plan: Plan = PLAN) -> bytes:
     """One short round with a preference and two verdicts; the adapter's bytes."""
-
-    def ask(question: str) -> tuple[Message, ...]:
-        return (Message(role="user", content=question),)
-
-    examples = [
-        Example("preference", ask("Who?"), "Ana.", rejected="Nobody knows."),
-        Example("verdict", ask("Where?"), "Behind the market.", liked=True),
-        Example("verdict", ask("Why?"), "No.", liked=False),
-    ]
-    plan = Plan(base_model="tiny", rank=4, epochs=2.0, minimum_steps=0, threads=1)
-    train(plan, model, examples, parent=None, out=out, report=lambda _: None, references=known)
+    train(plan, model, EXAMPLES, parent=None, out=out, report=lambda _: None, references=known)
     return (out / "adapter_model.safetensors").read_bytes()
 
 
@@ -141,6 +149,49 @@ def test_training_asks_the_reference_once_and_learns_the_same(
     assert learn(tiny_model, tmp_path / "b", References(folder, model="base")) == without
     assert learn(tiny_model, tmp_path / "c", References(folder, model="base")) == without
     assert [count for count in asked if count] == [3, 3]
+
+
+def test_what_stands_beyond_the_shorter_answer_is_computed_again(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """Only whole log-probabilities are remembered; such a loss needs more, every time."""
+    without = learn(tiny_model, tmp_path / "a", None, APART)
+    folder = tmp_path / "references"
+    learn(tiny_model, tmp_path / "b", References(folder, model="base"))
+    for name in ("c", "d"):
+        assert (
+            learn(tiny_model, tmp_path / name, References(folder, model="base"), APART) == without
+        )
+
+
+def test_what_stands_beyond_the_shorter_answer_is_computed_by_every_process(
+    tiny_model: Path,
+) -> None:
+    class Others:
+        """They have computed everything, and tell whole log-probabilities only."""
+
+        def own(self, _rows: Sequence[Row]) -> list[Row]:
+            return []
+
+        def tell_references(self, rows: Sequence[Row], _device: object) -> None:
+            for row in rows:
+                row.reference = [0.0] * len(row.branches)
+
+    base = base_model.load(tiny_model, dtype=torch.float32)
+    encoded, _ = build(
+        EXAMPLES, base.encoder, context_tokens=128, objective_weights=objective_weights(APART)
+    )
+    refer(
+        base.model,
+        encoded,
+        [],
+        APART,
+        lambda: None,
+        exact=True,
+        group=cast(Group, Others()),
+        known=None,
+    )
+    assert all(len(row.reference_beyond) == len(row.branches) for row in encoded)
 
 
 def test_forgetting_somebody_drops_them(tmp_path: Path) -> None:
