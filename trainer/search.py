@@ -147,9 +147,7 @@ def search(
                 learning_rate=rate,
                 replay_share=share,
                 step_shares=shares,
-                report=lambda step, done=len(ended), told=told: report(  # type: ignore[misc]
-                    done, step.step / step.steps, told
-                ),
+                report=_stepwise(report, len(ended), told),
                 should_stop=lambda: clock() >= deadline,
             )
         except Cancelled:
@@ -203,6 +201,13 @@ def mean(values: Sequence[float], clusters: Sequence[str]) -> tuple[float, float
         return middle, math.inf
     spread = sum(each * each for each in sums.values()) * len(sums) / (len(sums) - 1)
     return middle, math.sqrt(spread) / len(values)
+
+
+def _stepwise(
+    report: Callable[[int, float, str], None], done: int, told: str
+) -> Callable[[Progress], None]:
+    """Say how far within its trial a step is."""
+    return lambda step: report(done, step.step / step.steps, told)
 
 
 def _study(journal: Path, *, seed: int) -> Any:

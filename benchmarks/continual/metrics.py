@@ -171,12 +171,12 @@ def matrix(run: Run) -> np.ndarray:
     return found
 
 
-def curve(runs: Sequence[Run], of: Callable[[Run, int], Marked]) -> dict[int, float]:
-    """A figure by round, over the seeds that have got so far."""
+def curve(runs: Sequence[Run], of: Callable[[int], Callable[[Run], Marked]]) -> dict[int, float]:
+    """A figure by round, over the seeds that have got so far; `of` says which marks at a round."""
     found = {}
     for number in sorted({number for run in runs for number in run.rounds}):
         some = [run for run in runs if number in run.rounds]
-        value = share(pooled(some, lambda run, at=number: of(run, at)))  # type: ignore[misc]
+        value = share(pooled(some, of(number)))
         if value is not None:
             found[number] = value
     return found

@@ -184,10 +184,7 @@ def _stream(folder: Path, stream: str, by_method: dict[str, list[Run]]) -> list[
 def _pictures(folder: Path, stream: str, by_method: dict[str, list[Run]]) -> list[str]:
     if max(run.last for some in by_method.values() for run in some) < 2:
         return []
-    accuracy = {
-        name: metrics.curve(some, lambda run, at: metrics.final(at)(run))
-        for name, some in by_method.items()
-    }
+    accuracy = {name: metrics.curve(some, metrics.final) for name, some in by_method.items()}
     image = f"img/continual-{stream.lower()}-accuracy.png"
     plots.curves(folder / image, accuracy, title="what was learned so far and still holds")
     parts = [f"![Average accuracy by round, stream {stream}]({image})"]

@@ -26,13 +26,14 @@ SHOWN = 20
 """So many skipped rows are told one by one; the others only by their reason."""
 
 
-def take(  # noqa: PLR0917 - typer reads the options from the signature
+def take(
     paths: Annotated[
         list[str],
         typer.Argument(
             metavar="PATH…", help="Files (gzipped ones end in .gz), folders, or - for stdin."
         ),
     ],
+    *,
     shape: Annotated[In, typer.Option("--format", help="What wrote the files.")] = "heed",
     scale: Annotated[
         int | None,

@@ -1,9 +1,13 @@
 """A real server on a free loopback port, with the engine that repeats people."""
 
+import asyncio
+import gc
 import shutil
 import socket
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -183,7 +187,18 @@ def running(
         finally:
             server.should_exit = True
             thread.join(PATIENCE_SECONDS)
-            assert not thread.is_alive(), "the server did not stop"
+            assert not thread.is_alive(), f"the server did not stop; its threads: {_stacks()}"
+
+
+def _stacks() -> str:
+    """Where every thread of this process is, and what every task waits for."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    threads = [
+        f"{names.get(ident)}\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()
+    ]
+    tasks = [repr(each) for each in gc.get_objects() if isinstance(each, asyncio.Task)]
+    return "\n".join([*threads, *tasks])
 
 
 def wait_until(holds: Callable[[], object]) -> None:

@@ -1,6 +1,7 @@
 """The measures against values worked out by hand or by another library."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -78,6 +79,6 @@ def test_the_margin_between_verdicts_needs_both_kinds() -> None:
         lambda: metrics.verdict_margin([1.0], []),
     ],
 )
-def test_nothing_to_measure_is_an_error_and_no_number(measure) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_to_measure_is_an_error_and_no_number(measure: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=r"."):
         measure()
