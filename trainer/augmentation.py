@@ -4,6 +4,7 @@ Knows no database. One correction is one question put once; without others the m
 words and not the fact.
 """
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -74,7 +75,8 @@ def augmented(
     for at, example in enumerate(examples):
         family = [example, *copies.get(at, ())]
         share = 1 / len(family) if plan.augmentation_weight == "shared" else 1.0
-        grown += [replace(each, weight=each.weight * share) for each in family]
+        repeats = math.ceil(example.repeats / len(family))  # other wordings instead of the same
+        grown += [replace(each, weight=each.weight * share, repeats=repeats) for each in family]
     return grown, told.note
 
 

@@ -47,6 +47,7 @@ class Example:
         text: no answer but a piece of a document: there is no conversation, and every token of
             `target` is to be predicted.
         document: where that piece comes from, with the document's hash.
+        repeats: how often a pass over the material shows it.
     """
 
     kind: Kind
@@ -63,6 +64,7 @@ class Example:
     made: Made = ""
     text: bool = False
     document: str = ""
+    repeats: int = 1
 
     @property
     def role(self) -> str:

@@ -17,7 +17,7 @@ from feedback.models import Receipt
 from feedback.settings import PROJECT
 from feedback.trust import SIGNAL
 from feedback.words import content_words
-from trainer import examples, registry, rehearsal, replay, reservoir, splits, suites
+from trainer import examples, exposure, registry, rehearsal, replay, reservoir, splits, suites
 from trainer.examples import Example, Message
 from trainer.models import PastExample, Retirement, Round
 from trainer.replay import Old
@@ -129,7 +129,11 @@ def sort(
     dev_ids = {word.feedback_id for word in tuning}
     learnt = [word for word in free if word.feedback_id not in dev_ids]
     dev = examples.build(tuning, held_out=held_out)
-    new = examples.build(learnt, held_out=[*held_out, *tuning])
+    new = exposure.repeated(
+        examples.build(learnt, held_out=[*held_out, *tuning]),
+        exposures=0 if rebase else plan.new_exposures,
+        epochs=plan.epochs,
+    )
     liked = [_rehearsed(word) for word in learnt if _worth_rehearsing(word)]
     everything = (*gathered.past, *gathered.past_for_judging, *liked, *gathered.general)
     retired = replay.retired(everything, reviewed)

@@ -52,7 +52,7 @@ def steps(
     """The whole schedule: for each optimizer step its batches.
 
     Args:
-        rows: what to learn, at least one.
+        rows: what to learn, at least one; a row that repeats is in a pass several times.
         budget_tokens: padded tokens in one step; a longer row has a step of its own.
         epochs: passes over the rows; the last may be a partial one.
         minimum: passes go on, beyond `epochs`, until there are so many steps.
@@ -63,9 +63,10 @@ def steps(
             first in every pass; needs their references.
     """
     schedule: list[Step] = []
+    shown = [row for row in rows for _ in range(row.repeats)]
     epoch = 0
     while epoch < epochs or len(schedule) < minimum:
-        cut = _cut(_spread(rows, random.Random(f"{seed}/{epoch}")), budget_tokens)
+        cut = _cut(_spread(shown, random.Random(f"{seed}/{epoch}")), budget_tokens)
         wanted = math.ceil(len(cut) * min(1.0, epochs - epoch)) if epoch < epochs else 0
         schedule += cut[: max(wanted, minimum - len(schedule))]
         epoch += 1

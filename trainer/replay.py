@@ -119,11 +119,11 @@ def mix(
 
     Returns:
         Every new example once, and ``n * share / (1 - share)`` old ones where there are so many;
-        n counts the new demonstrations, or everything new where there is none: preferences and
+        n counts the new demonstrations as often as they are shown, or everything new where there is none: preferences and
         verdicts compare answers within a prompt, which needs no counterweight of its own.
     """
     draw = random.Random(seed)
-    shown = sum(example.kind == "demonstration" for example in new) or len(new)
+    shown = sum(each.repeats for each in new if each.kind == "demonstration") or len(new)
     wanted = max(round(shown * share / (1 - share)), minimum if share else 0)
     past = [old for old in olds if old.origin == "past"]
     general = [old for old in olds if old.origin == "general"]

@@ -31,6 +31,7 @@ class Row:
         reference_beyond: of that, what the tokens beyond the shorter branch of a preference have;
             filled in where length is desensitised.
         noise: the probability that the preference or verdict is the wrong way round.
+        repeats: how often a pass shows it.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class Row:
     reference: list[float] = field(default_factory=list)
     reference_beyond: list[float] = field(default_factory=list)
     noise: float = 0.0
+    repeats: int = 1
 
     @property
     def tokens(self) -> int:
@@ -190,6 +192,7 @@ def build(
                 liked=bool(example.liked),
                 source=example.source,
                 noise=example.noise,
+                repeats=example.repeats,
             )
         )
     _mismatch([row for row in rows if row.kind == "verdict"], context_tokens)

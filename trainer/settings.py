@@ -38,6 +38,13 @@ class Plan(Objectives):
         description="A round with little new rehearses at least this many old examples, where "
         "there are so many; what forgetting costs does not shrink with the news.",
     )
+    new_exposures: int = Field(
+        0,
+        ge=0,
+        description="An answer that few people gave is repeated until a round shows it at least so "
+        "often, over all passes, with old material of its own; each correction at most eight times "
+        "in a pass. 0 shows each once in a pass.",
+    )
     replay_buffer: int = Field(
         0,
         ge=0,

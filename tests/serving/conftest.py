@@ -37,6 +37,8 @@ from trainer import registry
 from trainer.models import Adapter
 
 PATIENCE_SECONDS = 30.0
+STOP_PATIENCE_SECONDS = 120.0
+"""A server that ends waits for its threads, of which each may wait for a busy machine."""
 
 
 @dataclass
@@ -186,7 +188,7 @@ def running(
                 yield Server(url, app.state.heed, http)
         finally:
             server.should_exit = True
-            thread.join(PATIENCE_SECONDS)
+            thread.join(STOP_PATIENCE_SECONDS)
             assert not thread.is_alive(), f"the server did not stop; its threads: {_stacks()}"
 
 
