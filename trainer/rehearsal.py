@@ -173,8 +173,9 @@ def general_material(plan: Plan) -> list[Old]:
         rows = _lines(Path(plan.general_file), "trainer.general_file")
     elif plan.base_model == "starter":
         from trainer.starter.pool import general_pool
+        from trainer.starter.rehearsed import rehearsed
 
-        rows = [{**row} for row in general_pool()]
+        rows = [{**row} for row in (*general_pool(), *rehearsed())]
     else:
         rows = []
     return [

@@ -39,7 +39,7 @@ class Plan(Objectives):
         "there are so many; what forgetting costs does not shrink with the news.",
     )
     new_exposures: int = Field(
-        0,
+        20,
         ge=0,
         description="An answer that few people gave is repeated until a round shows it at least so "
         "often, over all passes, with old material of its own; each correction at most eight times "

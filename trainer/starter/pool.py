@@ -64,7 +64,7 @@ def general_pool(seed: int = 0) -> list[PoolRow]:
     """
     rng = Random(f"pool {seed}")
     world = shop()
-    kept_back = {question for question, _ in _asked(seed)}
+    kept_back = protected_questions(seed)
     rows: list[tuple[str, str, str | None]] = []
     for key in world.keys:
         free = [each for each in world.phrasings(key) if each not in kept_back]
@@ -115,6 +115,11 @@ def protected_suite(seed: int = 0) -> list[SuiteItem]:
     for number, item in enumerate(items):
         item["id"] = f"{item['suite']}-{number:04d}"
     return items
+
+
+def protected_questions(seed: int = 0) -> frozenset[str]:
+    """The questions of the protected suite, without greetings."""
+    return frozenset(question for question, _ in _asked(seed))
 
 
 def _asked(seed: int) -> list[tuple[str, str | None]]:

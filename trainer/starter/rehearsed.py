@@ -1,0 +1,45 @@
+"""Conversations such as the starter was taught with, for rounds to rehearse. Pure and seeded.
+
+Facts asked in sixteen ways hold a model where it was asked, and let it drift everywhere else: in
+longer conversations, under a system prompt, and above all in not knowing what the shop does not
+sell. What a model was pre-trained on is the best general material there is for it. It knows nothing
+of how rows are used.
+"""
+
+from trainer.starter.corpus import conversations
+from trainer.starter.pool import PoolRow, protected_questions
+from trainer.starter.world import is_polite
+
+_SEED = 3_021_377
+"""Of its own: neither training nor the exam drew from it."""
+
+
+def rehearsed(count: int = 4_000) -> list[PoolRow]:
+    """Return conversations with their last answers; none of them judges.
+
+    A terse answer is among them only where a system prompt asked for it: people teach this shop
+    friendliness, and what is rehearsed must not hold the model to the opposite. No protected
+    question is among them.
+
+    Args:
+        count: rows, in a stable order; more rows begin with the same ones.
+    """
+    protected = protected_questions()
+    rows: list[PoolRow] = []
+    for conversation in conversations(_SEED):
+        if len(rows) == count:
+            break
+        *messages, answer = conversation
+        curt = messages[0]["role"] != "system" and not is_polite(answer["content"])
+        if curt or any(question in messages[-1]["content"] for question in protected):
+            continue
+        rows.append(
+            PoolRow(
+                id=f"conversation-{len(rows):04d}",
+                messages=messages,
+                target=answer["content"],
+                key=None,
+                judge=False,
+            )
+        )
+    return rows
