@@ -6,7 +6,8 @@ same claim, with what each word counts, and `release` gives it back.
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from feedback.settings import FeedbackSettings
 from feedback.signals_labels import MOST_LABELS, Label, labels
 from feedback.standing import Standing, assess, expected_noise
 from feedback.statements import recent
+from feedback.store import Store
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,31 @@ def words(session: Session, round_id: str) -> list[Word]:
         for row in rows
         if row.accepted_by != trust.SIGNAL or row.id in leads
     ]
+
+
+@contextmanager
+def claimed_for_a_look(
+    store: Store, settings: FeedbackSettings, round_id: str
+) -> Iterator[Session]:
+    """Show what a round would learn from if it claimed now, and give everything back.
+
+    Args:
+        store: where the feedback is.
+        settings: the caps, and whose word counts.
+        round_id: names the claim; there need be no such round.
+
+    Yields:
+        A session in which the round holds its feedback. It is rolled back in the end, and nobody
+        else sees the claim.
+    """
+    with store.session() as session:
+        weights = weigh(session, settings)
+    with store.session(write=True) as session:
+        claim(session, settings, round_id, weights)
+        try:
+            yield session
+        finally:
+            session.rollback()
 
 
 def noise(words: Sequence[Word]) -> dict[str, dict[str, Any]]:

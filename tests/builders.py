@@ -5,12 +5,13 @@ Every maker has plain defaults and takes the columns that a test cares about.
 
 import hashlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlmodel import SQLModel, select
 
-from feedback import intake
+from feedback import intake, review
 from feedback.errors import HeedError
 from feedback.harvest import Word
 from feedback.ids import new_id
@@ -19,9 +20,10 @@ from feedback.models import Exchange, Feedback, Person, Receipt
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from feedback.submission import Submission
-from trainer import registry
+from trainer import material, registry
 from trainer.examples import Message
-from trainer.models import Adapter, Round
+from trainer.material import Gathered
+from trainer.models import Adapter, PastExample, Round
 from trainer.replay import Old
 from trainer.settings import Plan
 
@@ -113,6 +115,28 @@ def say(store: Store, who: str = "ana", **fields: Any) -> str:
     return tell(store, told(who, **fields))[0]
 
 
+def decide(
+    store: Store,
+    feedback_id: str,
+    decision: Any = "accept",
+    *,
+    settings: FeedbackSettings | None = None,
+    **more: Any,
+) -> Receipt:
+    """Let a reviewer decide."""
+    with store.session(write=True) as session:
+        found = review.decide(
+            session,
+            settings or store.settings,
+            feedback_id=feedback_id,
+            decision=decision,
+            reviewer="rita",
+            **more,
+        )
+        session.commit()
+    return found
+
+
 def known_since(store: Store, who: str, *, seconds: float) -> None:
     """Make an account this old."""
     with store.session(write=True) as session:
@@ -185,6 +209,52 @@ def opened_round(store: Store, **columns: Any) -> Round:
 def ended_round(store: Store, **columns: Any) -> Round:
     """A round that is over."""
     return opened_round(store, **{"state": "promoted", "open_slot": None, **columns})
+
+
+def learned(
+    store: Store,
+    made: Adapter,
+    target: str = ANSWER,
+    *,
+    split: str = "train",
+    feedback_ids: Sequence[str] = ("fbk_old",),
+) -> str:
+    """Remember something that an adapter's round has learned, and return its id."""
+    assert made.round_id is not None
+    row = PastExample(
+        id=new_id("pst"),
+        round_id=made.round_id,
+        split=split,
+        messages=messages(),
+        target=target,
+        feedback_ids=list(feedback_ids),
+        cluster="per_old",
+        created_at=0,
+    )
+    with store.session(write=True) as session:
+        session.add(row)
+        session.commit()
+    return row.id
+
+
+def live(store: Store, made: Adapter) -> Adapter:
+    """Put an adapter in charge."""
+    with store.session(write=True) as session:
+        registry.promote(session, made.id, actor="test", reason="test")
+        session.commit()
+    return made
+
+
+def gathered(store: Store, incumbent_id: str | None, asked: Plan | None = None) -> Gathered:
+    """What a round would work with that has claimed nothing."""
+    with store.session() as session:
+        return material.gather(
+            session,
+            asked or plan(),
+            store.settings.data_dir,
+            round_id="rnd_none",
+            incumbent_id=incumbent_id,
+        )
 
 
 def staged(folder: Path, content: bytes = b"weights") -> Path:

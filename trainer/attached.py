@@ -4,7 +4,7 @@ Knows nothing of answers and of likelihoods (`trainer.policy`). Made for one thr
 the adapter in use is state of the model.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
@@ -42,21 +42,34 @@ class Attached:
         self._score_tokens = max(256, min(_BATCH_TOKENS, _BATCH_LOGITS // config.vocab_size))
 
     @classmethod
-    def load(cls, base_folder: Path, *, threads: int | None) -> Self:
+    def load(
+        cls,
+        base_folder: Path,
+        *,
+        threads: int | None,
+        adapters: Mapping[str, Path | None] | None = None,
+    ) -> Self:
         """Load the base model in fp32 (bf16 on a GPU that has it).
 
         Args:
             base_folder: what `from_pretrained` reads.
             threads: CPU threads; by default as `hardware.spread` says.
+            adapters: what is attached, by name; without a folder, as the base model has none,
+                nothing is.
 
         Raises:
-            Invalid: there is no such model, or it is not made for chat.
+            Invalid: there is no such model, or it is not made for chat; or a folder holds no
+                adapter in safetensors.
         """
         each, lanes = hardware.spread(threads, base_folder=base_folder)
         torch.set_num_threads(each)
         gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
         base = base_model.load(base_folder, dtype=torch.bfloat16 if gpu else torch.float32)
-        return cls(base, lanes=lanes)
+        made = cls(base, lanes=lanes)
+        for name, folder in (adapters or {}).items():
+            if folder is not None:
+                made.attach(name, folder)
+        return made
 
     @property
     def parameters(self) -> int:

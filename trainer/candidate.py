@@ -63,7 +63,7 @@ class Job:
 
     @property
     def staging(self) -> Path:
-        """Where the adapter is made before it is published."""
+        """Where adapters are made before they are published."""
         return self.settings.data_dir / "work" / self.row.id
 
     @property
@@ -90,14 +90,38 @@ class Job:
             self.settings.data_dir / FOLDER, model=f"{self.base_hash} {adapter_digest}"
         )
 
-    def policy(self) -> "Policy":
-        """The base model with the live adapter beside it."""
+    def policy(self, **others: Path) -> "Policy":
+        """The base model with the live adapter beside it, and others by their names."""
         from trainer.policy import Policy
 
-        policy = Policy.load(self.base_folder, threads=self.plan.threads)
-        if self.parent is not None:
-            policy.attach(INCUMBENT, self.parent)
-        return policy
+        adapters = {INCUMBENT: self.parent, **others}
+        return Policy.load(self.base_folder, threads=self.plan.threads, adapters=adapters)
+
+    def stepwise(self) -> Callable[[curve.Progress], None]:
+        """Return what draws each optimizer step into the curve, and tells whoever watches."""
+        drawn = curve.CurveFile(curve.place(self.settings.data_dir, self.row.id))
+
+        def report(step: curve.Progress) -> None:
+            drawn.add(step)
+            self.running.advance(
+                step.step / step.steps,
+                f"Step {step.step}/{step.steps}, loss {step.loss:.3f}",
+                **asdict(step),
+            )
+
+        return report
+
+    def publish(self, folder: Path, *, parent_id: str | None) -> Adapter:
+        """Move what was made in a folder into the registry; its row is the caller's to add."""
+        return registry.publish(
+            self.settings.data_dir,
+            folder,
+            adapter_id=new_id("adp"),
+            parent_id=parent_id,
+            round_id=self.row.id,
+            base_model=self.plan.base_model,
+            base_hash=self.base_hash,
+        )
 
 
 class Asked:
@@ -160,16 +184,6 @@ def train(
     start = job.start.folder if job.rebased is None else None
     shutil.rmtree(job.staging, ignore_errors=True)  # what an earlier attempt left half done
     job.staging.parent.mkdir(parents=True, exist_ok=True)
-    drawn = curve.CurveFile(curve.place(job.settings.data_dir, job.row.id))
-
-    def report(step: curve.Progress) -> None:
-        drawn.add(step)
-        job.running.advance(
-            step.step / step.steps,
-            f"Step {step.step}/{step.steps}, loss {step.loss:.3f}",
-            **asdict(step),
-        )
-
     work = Task(
         plan,
         job.base_folder,
@@ -186,7 +200,7 @@ def train(
             work.examples,
             parent=start,
             out=job.staging,
-            report=report,
+            report=job.stepwise(),
             should_stop=lambda: job.running.stopping is not None,
             dev=dev,
             checkpoints=work.checkpoints,
@@ -198,15 +212,8 @@ def train(
     for told in trained.notes:
         job.running.advance(1.0, told)
         note(told)
-    return registry.publish(
-        job.settings.data_dir,
-        job.staging,
-        adapter_id=new_id("adp"),
-        parent_id=job.start.adapter_id if job.rebased is None else job.row.incumbent_id,
-        round_id=job.row.id,
-        base_model=job.plan.base_model,
-        base_hash=job.base_hash,
-    )
+    parent_id = job.start.adapter_id if job.rebased is None else job.row.incumbent_id
+    return job.publish(job.staging, parent_id=parent_id)
 
 
 def _go_part_of_the_way(

@@ -82,6 +82,11 @@ def read(path: Path, *, points: int = SHOWN_POINTS) -> list[dict[str, Any]]:
     return [row for at, row in enumerate(rows) if at in kept or row.get("dev_loss") is not None]
 
 
+def drawn(data_dir: Path, round_id: str) -> list[dict[str, Any]]:
+    """Return a round's curve as it is shown; empty where none was written."""
+    return read(place(data_dir, round_id))
+
+
 def thinned(rows: Sequence[Point], points: int) -> list[Point]:
     """Return at most so many of the rows, evenly spread, the first and the last among them."""
     if len(rows) <= points:

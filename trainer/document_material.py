@@ -19,6 +19,7 @@ from trainer.chunks import Chunk
 from trainer.document_answers import Asked
 from trainer.documents import Section
 from trainer.examples import Example
+from trainer.metrics import Likelihood
 from trainer.replay import Old
 from trainer.selection import Selected
 from trainer.settings import Plan
@@ -40,7 +41,9 @@ class Reader(Protocol):
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]: ...
 
-    def text_log_likelihood(self, texts: Sequence[str], *, adapter: str | None) -> list[float]: ...
+    def text_likelihoods(
+        self, texts: Sequence[str], *, adapter: str | None
+    ) -> list[Likelihood]: ...
 
 
 def asked(
@@ -111,7 +114,7 @@ def nats_per_token(
     for at in range(0, len(pieces), _AT_ONCE):
         report(at / len(pieces), f"Perplexity of piece {at}/{len(pieces)}")
         texts = [piece.text for piece in pieces[at : at + _AT_ONCE]]
-        found += [-each for each in reader.text_log_likelihood(texts, adapter=adapter)]
+        found += [-each.per_token for each in reader.text_likelihoods(texts, adapter=adapter)]
     return found
 
 

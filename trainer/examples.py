@@ -4,7 +4,7 @@ Knows no database and no torch.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
@@ -74,6 +74,21 @@ class Example:
         return self.made or ("signal" if self.signal else self.kind)
 
 
+def turns(messages: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:
+    """Return a conversation as examples hold it: of each turn who speaks, and what was said."""
+    return tuple(Message(role=each["role"], content=each["content"]) for each in messages)
+
+
+def from_row(row: Mapping[str, Any]) -> Example:
+    """Return the example that `dataclasses.asdict` and JSON made a row of.
+
+    Raises:
+        TypeError: a field is unknown, or one without a default is missing.
+    """
+    listed = {name: tuple(row[name]) for name in ("messages", "feedback_ids") if name in row}
+    return Example(**{**row, **listed})
+
+
 def build(words: Sequence[Word], *, held_out: Sequence[Word] = ()) -> list[Example]:
     """Turn what people said into examples.
 
@@ -137,7 +152,7 @@ def _about(word: Word) -> str:
 
 def _examples(word: Word, disliked_by: tuple[str, ...]) -> list[Example]:
     shared: dict[str, Any] = {
-        "messages": tuple(Message(role=m["role"], content=m["content"]) for m in word.messages),
+        "messages": turns(word.messages),
         "feedback_ids": (word.feedback_id, *word.also),
         "cluster": word.person_id,
         "weight": word.weight,

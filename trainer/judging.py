@@ -12,7 +12,7 @@ from trainer import measures
 from trainer.answered import Answered
 from trainer.evaluate import Scored, Scores, score
 from trainer.evidence import Evidence, Kind, Paired, Reading, pair
-from trainer.examples import Message
+from trainer.examples import Message, turns
 from trainer.gate import GateReport
 from trainer.gate import judge as verdict
 from trainer.material import Sorted
@@ -167,7 +167,7 @@ def new_item(word: Word) -> Item:
     return Item(
         id=word.feedback_id,
         suite=NEW,
-        messages=tuple(Message(role=m["role"], content=m["content"]) for m in word.messages),
+        messages=turns(word.messages),
         expected=word.correction or word.answer,
         cluster=word.person_id,
         protected=False,

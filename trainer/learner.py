@@ -305,7 +305,7 @@ def _aids(
     from trainer import ewc
     from trainer.retention_kl import Retention
 
-    tokens = min(2 * plan.batch_tokens, plan.micro_batch_tokens)
+    tokens = plan.forward_tokens
     retention = None
     if plan.replay_kl_weight:
         retention = Retention(model, encoded, budget_tokens=tokens, before_each=stop_if_asked)

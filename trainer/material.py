@@ -18,8 +18,8 @@ from feedback.settings import PROJECT
 from feedback.trust import SIGNAL
 from feedback.words import content_words
 from trainer import examples, exposure, registry, rehearsal, replay, reservoir, splits, suites
-from trainer.examples import Example, Message
-from trainer.models import PastExample, Retirement, Round
+from trainer.examples import Example, Message, turns
+from trainer.models import PastExample, Retirement
 from trainer.replay import Old
 from trainer.settings import Plan
 from trainer.suites import Item
@@ -81,21 +81,31 @@ class Sorted:
     dev: tuple[Example, ...] = ()
 
 
-def gather(session: Session, round_: Round, plan: Plan, data_dir: Path) -> Gathered:
+def gather(
+    session: Session, plan: Plan, data_dir: Path, *, round_id: str, incumbent_id: str | None
+) -> Gathered:
     """Read what a round works with. Writes nothing.
+
+    Args:
+        session: of the store.
+        plan: what is rehearsed, and which files there are.
+        data_dir: where the shop's own protected items lie.
+        round_id: whose claim it is.
+        incumbent_id: what the round continues, with all that was learned on the way to it; None
+            for the base model.
 
     Raises:
         Invalid: the general or the protected file is missing or faulty.
     """
-    rounds = {adapter.round_id for adapter in registry.lineage(session, round_.incumbent_id)}
+    rounds = {adapter.round_id for adapter in registry.lineage(session, incumbent_id)}
     gone = set(session.exec(select(Retirement.past_id).where(col(Retirement.round_id).in_(rounds))))
     past = [(split, old) for split, old in _past(session, rounds) if old.id not in gone]
     replayed = [old for split, old in past if split == "train"]
     if plan.replay_sampling != "uniform":
         replayed = _trusted(session, replayed)
-    ordinary = rehearsal.gather(session, plan, round_.incumbent_id, gone=gone)
+    ordinary = rehearsal.gather(session, plan, incumbent_id, gone=gone)
     return Gathered(
-        words=tuple(harvest.words(session, round_.id)),
+        words=tuple(harvest.words(session, round_id)),
         past=tuple(replayed),
         past_for_judging=tuple(old for split, old in past if split == "judge"),
         general=ordinary.olds,
@@ -205,7 +215,7 @@ def _rehearsed(word: Word) -> Old:
     """An answer that somebody liked: what the model says and should go on saying."""
     return Old(
         id=word.feedback_id,
-        messages=_messages(word.messages),
+        messages=turns(word.messages),
         target=word.answer,
         cluster=word.person_id,
         origin="past",
@@ -265,7 +275,7 @@ def _past(session: Session, rounds: set[str | None]) -> list[tuple[str, Old]]:
             row.split,
             Old(
                 id=row.id,
-                messages=_messages(row.messages),
+                messages=turns(row.messages),
                 target=row.target,
                 cluster=row.cluster,
                 origin="past",
@@ -291,7 +301,3 @@ def _trusted(session: Session, olds: Sequence[Old]) -> list[Old]:
         replace(old, trust=max((trust.get(name, 1.0) for name in old.feedback_ids), default=1.0))
         for old in olds
     ]
-
-
-def _messages(messages: Sequence[Mapping[str, str]]) -> tuple[Message, ...]:
-    return tuple(Message(role=each["role"], content=each["content"]) for each in messages)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from feedback.harvest import Word
 from trainer import metrics, slices
 from trainer.evidence import Paired
-from trainer.examples import Message
+from trainer.examples import Message, turns
 from trainer.metrics import Likelihood
 from trainer.slices import Asked
 
@@ -74,7 +74,7 @@ def held_out(
         there is nothing to look at.
     """
     rows = [
-        (_messages(word), text)
+        (turns(word.messages), text)
         for word in words
         if word.correction is not None
         for text in (word.correction, word.answer)
@@ -144,7 +144,3 @@ def _one(members: Sequence[Paired], answers: list[str], right: str) -> dict[str,
         ]
         told["labels"] = asdict(metrics.labelled(expected, given))
     return told
-
-
-def _messages(word: Word) -> tuple[Message, ...]:
-    return tuple(Message(role=m["role"], content=m["content"]) for m in word.messages)

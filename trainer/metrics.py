@@ -145,6 +145,11 @@ class Likelihood:
     nats: float
     tokens: int
 
+    @property
+    def per_token(self) -> float:
+        """Mean log-likelihood of its tokens, in nats."""
+        return self.nats / self.tokens
+
 
 def nll(found: Sequence[Likelihood]) -> float:
     """Mean negative log-likelihood per token, in nats, over all tokens of all texts.

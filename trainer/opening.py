@@ -50,8 +50,7 @@ def insert(
     Raises:
         Conflict: one was opened at this moment, or what it should start from cannot be used.
     """
-    deployment = registry.live(session)
-    live_id = deployment.live_id if deployment else None
+    live_id = registry.live_id(session)
     plan = settings.plan()
     start_from = starting.resolve(session, plan.start_from, live_id=live_id)
     opened = Round(

@@ -82,8 +82,7 @@ def apply(session: Session, verdict: Verdict) -> RoundState:
     """
     row, candidate, state = verdict.row, verdict.candidate, verdict.state
     message = verdict.report.summary
-    deployment = registry.live(session)
-    if state == "promoted" and (deployment.live_id if deployment else None) != row.incumbent_id:
+    if state == "promoted" and registry.live_id(session) != row.incumbent_id:
         # Somebody rolled back or promoted by hand meanwhile: the candidate descends from what is
         # no longer live, and was compared with it.
         state = "abstained"

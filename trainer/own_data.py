@@ -1,24 +1,21 @@
 """The deployment's own questions with their right answers, read without taking anything. No torch.
 
-What a round would claim now, and what earlier rounds have learned: to try models on. Nothing is
-claimed, and nobody's receipt changes.
+What a round would claim now, and what the live adapter's line of descent has learned: to try models
+on. It is read as a round reads it, without personal data; nothing is claimed, and nobody's receipt
+changes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from sqlmodel import Session, col, select
 
 from feedback import harvest
 from feedback.errors import Invalid
 from feedback.harvest import Word
-from feedback.settings import PROJECT, FeedbackSettings
+from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from feedback.trust import SIGNAL
-from trainer import material, rehearsal
-from trainer.examples import Message
-from trainer.models import PastExample, Retirement
+from trainer import material, personal, registry
+from trainer.examples import Message, turns
 from trainer.replay import Old, place
 from trainer.settings import Plan
 from trainer.suites import Item
@@ -46,10 +43,10 @@ class OwnData:
     """What models are tried on.
 
     Attributes:
-        known: corrections, liked answers and what rounds have learned, one for each question and
+        known: corrections, liked answers and what has been learned, one for each question and
             person, at most as many as were asked for.
         words: feedback that a round would claim now, for the trial round.
-        past: what rounds have learned, for the trial round.
+        past: what has been learned and still holds, for the trial round.
         general: material for replay.
         protected: what no round may break.
     """
@@ -77,13 +74,14 @@ def read(
         Invalid: nobody has settled an answer yet, or a file is faulty.
     """
     with store.session() as session:
-        weights = harvest.weigh(session, settings)
-        past = _past(session)
-    with store.session(write=True) as session:
-        harvest.claim(session, settings, _LOOKING, weights)
-        words = harvest.words(session, _LOOKING)
-        session.rollback()
-    known = _known(words, past, most=most, seed=seed)
+        live_id = registry.live_id(session)
+    with harvest.claimed_for_a_look(store, settings, _LOOKING) as session:
+        found = material.gather(
+            session, plan, settings.data_dir, round_id=_LOOKING, incumbent_id=live_id
+        )
+    found = personal.redacted_material(found, settings)
+    past = (*found.past, *found.past_for_judging)
+    known = _known(found.words, past, most=most, seed=seed)
     if not known:
         raise Invalid(
             "Nobody has settled an answer yet: there is no accepted correction, no liked answer and "
@@ -92,10 +90,10 @@ def read(
         )
     return OwnData(
         known=known,
-        words=tuple(words),
-        past=tuple(past),
-        general=tuple(rehearsal.general_material(plan)),
-        protected=tuple(material.protected_items(plan, Path(settings.data_dir))),
+        words=found.words,
+        past=past,
+        general=found.general,
+        protected=found.protected,
     )
 
 
@@ -107,8 +105,7 @@ def _known(
         liked = word.rating is not None and word.rating > 0.5 and word.accepted_by != SIGNAL
         target = word.correction if word.correction is not None else word.answer
         if word.correction is not None or liked:
-            messages = tuple(Message(role=m["role"], content=m["content"]) for m in word.messages)
-            _add(found, Known(messages, target, word.person_id))
+            _add(found, Known(turns(word.messages), target, word.person_id))
     for old in past:
         _add(found, Known(old.messages, old.target, old.cluster))
     chosen = sorted(found.values(), key=lambda each: place(f"{seed}:{_name(each)}"))[:most]
@@ -122,24 +119,3 @@ def _add(found: dict[tuple[str, str, str], Known], known: Known) -> None:
 
 def _name(known: Known) -> str:
     return "\n".join([*(turn["content"] for turn in known.messages), known.target, known.cluster])
-
-
-def _past(session: Session) -> list[Old]:
-    """What rounds have learned and no later one has replaced."""
-    replaced = select(Retirement.past_id)
-    rows = session.exec(
-        select(PastExample)
-        .where(PastExample.project_id == PROJECT, col(PastExample.id).not_in(replaced))
-        .order_by(col(PastExample.id))
-    )
-    return [
-        Old(
-            id=row.id,
-            messages=tuple(Message(role=m["role"], content=m["content"]) for m in row.messages),
-            target=row.target,
-            cluster=row.cluster,
-            origin="past",
-            feedback_ids=tuple(row.feedback_ids),
-        )
-        for row in rows
-    ]

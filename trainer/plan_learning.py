@@ -156,3 +156,8 @@ class Learning(BaseModel):
         """Whether the training itself, not what follows it, depends on the loss on dev."""
         patience = (self.early_stopping_patience, self.plateau_patience)
         return self.keep_best or any(each is not None for each in patience)
+
+    @property
+    def forward_tokens(self) -> int:
+        """Padded tokens in one batch of a pass that keeps no gradients, and so needs less memory."""
+        return min(2 * self.batch_tokens, self.micro_batch_tokens)

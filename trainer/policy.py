@@ -124,7 +124,7 @@ class Policy(Attached):
             NotFound: no adapter of this name is attached.
             Invalid: a row is longer than the context.
         """
-        return [each.nats / each.tokens for each in self.likelihoods(rows, adapter=adapter)]
+        return [each.per_token for each in self.likelihoods(rows, adapter=adapter)]
 
     def typicality(
         self, rows: Sequence[tuple[Sequence[Message], str]], *, adapter: str | None
@@ -146,10 +146,10 @@ class Policy(Attached):
             return each.new_zeros(batch.branches).index_add(0, batch.owner, each)
 
         with self._using(adapter) as model, torch.inference_mode():
-            return [each.nats / each.tokens for each in self._scored(rows, score)]
+            return [each.per_token for each in self._scored(rows, score)]
 
-    def text_log_likelihood(self, texts: Sequence[str], *, adapter: str | None) -> list[float]:
-        """Mean log-likelihood of each text's tokens, in nats, without a chat template around.
+    def text_likelihoods(self, texts: Sequence[str], *, adapter: str | None) -> list[Likelihood]:
+        """How likely each text is, without a chat template around.
 
         Raises:
             NotFound: no adapter of this name is attached.
@@ -160,8 +160,7 @@ class Policy(Attached):
             return branch_log_probs(model, batch)
 
         with self._using(adapter) as model, torch.inference_mode():
-            found = self._scored_ids(self._base.encoder.texts(texts), score)
-        return [each.nats / each.tokens for each in found]
+            return self._scored_ids(self._base.encoder.texts(texts), score)
 
     def drift(
         self,
@@ -197,7 +196,7 @@ class Policy(Attached):
 
         with torch.inference_mode():
             rows = list(zip(conversations, answers, strict=True))
-            return [each.nats / each.tokens for each in self._scored(rows, score)]
+            return [each.per_token for each in self._scored(rows, score)]
 
     def _scored(
         self,

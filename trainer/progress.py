@@ -101,6 +101,20 @@ class Running:
         """
         lease.check(session, self._require())
 
+    def note(self, **columns: Any) -> None:
+        """Write columns of the round's row, behind the fence.
+
+        Raises:
+            Conflict: the round was taken over.
+        """
+        with self._store.session(write=True) as session:
+            self.guard(session)
+            row = session.get_one(Round, self.round_id)
+            for name, value in columns.items():
+                setattr(row, name, value)
+            session.add(row)
+            session.commit()
+
     def stage(self, name: str, message: str, **data: Any) -> None:
         """Enter a stage.
 

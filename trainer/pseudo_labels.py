@@ -19,7 +19,7 @@ from feedback.models import Exchange, Feedback
 from feedback.settings import PROJECT
 from feedback.words import normalised
 from trainer import replay
-from trainer.examples import Example, Message
+from trainer.examples import Example, Message, turns
 from trainer.replay import Old
 
 MOST_ASKED = 400
@@ -110,9 +110,7 @@ def unlabelled(session: Session, *, limit: int = MOST_ASKED) -> list[Logged]:
             row.prompt_hash,
             Logged(
                 id=row.id,
-                messages=tuple(
-                    Message(role=turn["role"], content=turn["content"]) for turn in row.messages
-                ),
+                messages=turns(row.messages),
                 answer=answer,
                 adapter_id=row.adapter_id,
                 person_id=row.person_id,

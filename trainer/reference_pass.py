@@ -47,7 +47,7 @@ def refer(
         batches.fill_references(
             model,
             rows_,
-            budget_tokens=min(2 * plan.batch_tokens, plan.micro_batch_tokens),
+            budget_tokens=plan.forward_tokens,
             share=share,
             before_each=stop_if_asked,
             split=splits,

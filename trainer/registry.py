@@ -148,6 +148,12 @@ def live(session: Session) -> Deployment | None:
     return session.exec(query.order_by(col(Deployment.generation).desc()).limit(1)).first()
 
 
+def live_id(session: Session) -> str | None:
+    """Return the live adapter's id; None where the base model answers."""
+    deployment = live(session)
+    return deployment.live_id if deployment else None
+
+
 def lineage(session: Session, adapter_id: str | None) -> Iterator[Adapter]:
     """Yield an adapter and its ancestors, youngest first."""
     while adapter_id is not None:

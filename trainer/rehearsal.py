@@ -9,7 +9,7 @@ stand (Xu et al., 2024, "Magpie"). No torch of its own.
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from feedback.models import Exchange, Feedback
 from feedback.settings import PROJECT
 from feedback.words import normalised
 from trainer.answered import Answered
-from trainer.examples import Message
+from trainer.examples import Message, turns
 from trainer.replay import Old
 from trainer.settings import Plan
 
@@ -181,7 +181,7 @@ def general_material(plan: Plan) -> list[Old]:
     return [
         Old(
             id=str(row["id"]),
-            messages=_messages(row["messages"]),
+            messages=turns(row["messages"]),
             target=str(row["target"]),
             cluster=str(row["id"]),  # facts are enumerated; what is sampled is the question
             origin="general",
@@ -199,7 +199,7 @@ def _own_answers(session: Session, incumbent_id: str | None) -> list[Old]:
     return [
         Old(
             id=row.id,
-            messages=_messages(row.messages),
+            messages=turns(row.messages),
             target=str(row.choices[0]["text"]),
             cluster=row.person_id,
             origin="general",
@@ -218,7 +218,7 @@ def _asked(
     # A popular question is asked again and again; beyond this many rows there may be few new ones.
     query = _unremarked().where(Exchange.adapter_id != (incumbent_id or "base"))
     for row in session.exec(query.limit(4 * wanted)):
-        messages = _messages(row.messages)
+        messages = turns(row.messages)
         if _question(messages) not in known and wanted:
             known.add(_question(messages))
             wanted -= 1
@@ -280,14 +280,10 @@ def _lines(path: Path, setting: str) -> list[dict[str, Any]]:
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         try:
             row = json.loads(line)
-            row["id"], _messages(row["messages"])[-1]["content"], row["target"]
+            row["id"], turns(row["messages"])[-1]["content"], row["target"]
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise Invalid(
                 f"{path}:{number}: each line is an object with `id`, `messages` and `target`."
             ) from error
         rows.append(row)
     return rows
-
-
-def _messages(messages: Sequence[Mapping[str, str]]) -> tuple[Message, ...]:
-    return tuple(Message(role=each["role"], content=each["content"]) for each in messages)

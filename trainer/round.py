@@ -231,14 +231,14 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     if notes:
         counts["notes"] = list(notes)
     frozen = _freeze(job, sorted_, counts)
-    _note(store, running, snapshot_sha256=frozen.sha256, counts=counts)
+    running.note(snapshot_sha256=frozen.sha256, counts=counts)
 
     running.stage("train", f"Learning from {len(sorted_.training)} examples", counts=counts)
     told = list(notes)
     made = candidate.train(job, frozen, sorted_.dev, note=told.append)
     if told:
         counts["notes"] = told
-        _note(store, running, counts=counts)
+        running.note(counts=counts)
 
     running.stage("evaluate", "Comparing the candidate with the incumbent")
     report = _judge(job, made, gathered, sorted_, found.tags)
@@ -271,7 +271,9 @@ def _load(
         row = get(session, running.round_id)
         plan = Plan.model_validate(row.plan)
         incumbent = registry.get(session, row.incumbent_id) if row.incumbent_id else None
-        gathered = material.gather(session, row, plan, settings.data_dir)
+        gathered = material.gather(
+            session, plan, settings.data_dir, round_id=row.id, incumbent_id=row.incumbent_id
+        )
         start = starting.found(session, settings.data_dir, row, plan)
         rebased = None if plan.start_from else rebase.reason(session, row, plan)
         tags = about.tags(session, [word.feedback_id for word in gathered.words])
@@ -331,8 +333,7 @@ def _judge(
     sorted_: material.Sorted,
     tags: dict[str, dict[str, Any]],
 ) -> GateReport:
-    policy = job.policy()
-    policy.attach("candidate", registry.folder(job.settings.data_dir, made.digest))
+    policy = job.policy(candidate=registry.folder(job.settings.data_dir, made.digest))
     return judging.judge(
         policy,
         job.plan,
@@ -343,16 +344,6 @@ def _judge(
         report=job.running.reporter("Answers compared:"),
         tags=tags,
     )
-
-
-def _note(store: Store, running: Running, **values: Any) -> None:
-    with store.session(write=True) as session:
-        running.guard(session)
-        row = get(session, running.round_id)
-        for name, value in values.items():
-            setattr(row, name, value)
-        session.add(row)
-        session.commit()
 
 
 def _end(store: Store, running: Running, state: str, message: str) -> str:

@@ -300,8 +300,9 @@ class RoundTrainer(QuietTrainer):
 
     def dev_loss(self) -> float:
         """The weighted loss on dev with the weights as they are, dropout off."""
-        over, tokens = denominators(self._dev), self.course.largest_tokens
-        groups = by_length(self._dev, budget_tokens=min(2 * self._plan.batch_tokens, tokens))
+        over = denominators(self._dev)
+        tokens = min(self._plan.forward_tokens, self.course.largest_tokens)
+        groups = by_length(self._dev, budget_tokens=tokens)
         batches = [self._collate(rows) for rows in groups]
         self.model.eval()
         with torch.no_grad():

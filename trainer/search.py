@@ -20,7 +20,7 @@ from trainer.curve import Progress
 from trainer.learner import Cancelled
 from trainer.search_trial import Preview, Scored
 from trainer.settings import Plan
-from trainer.step_search import UNTRIED
+from trainer.step_search import untuned
 
 RATES = (0.25, 4.0)
 """Rates are searched between these multiples of the plan's."""
@@ -128,7 +128,7 @@ def search(
     resumed = len(_ended(study))
     deadline = clock() + seconds
     present = _present(preview)
-    shares = sorted({*STEP_SHARES, _present_share(plan)})
+    shares = sorted({*STEP_SHARES, untuned(plan.step_share)})
     waiting = study.get_trials(deepcopy=False, states=(_state("WAITING"),))
     if not waiting and _first(_ended(study), preview, plan) is None:
         study.enqueue_trial({"learning_rate": plan.learning_rate, "replay_share": present})
@@ -276,12 +276,12 @@ def _tried(preview: Preview, plan: Plan, ended: Sequence[Any]) -> list[Tried]:
     first = _first(ended, preview, plan)
     if first is None:
         return []
-    current = next(each for each in _parts(first) if each.step_share == _present_share(plan))
+    current = next(each for each in _parts(first) if each.step_share == untuned(plan.step_share))
     found = [_row(preview, first, current, current, number=0)]
     for trial in ended:
         if parts := _parts(trial):
             best = max(parts, key=_score)
-            if trial.number != first.number or best.step_share != _present_share(plan):
+            if trial.number != first.number or best.step_share != untuned(plan.step_share):
                 found.append(_row(preview, trial, best, current, number=len(found)))
     return found
 
@@ -351,8 +351,3 @@ def _told(preview: Preview, plan: Plan, ended: Sequence[Any]) -> str:
         return ""
     best = max(tried, key=lambda each: each.score)
     return f"best so far {best.score:+.1f} ± {best.error:.1f} points"
-
-
-def _present_share(plan: Plan) -> float:
-    """How much of the way the plan goes; a searched share is taken for the usual one."""
-    return UNTRIED if plan.step_share == "search" else plan.step_share

@@ -11,20 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sqlmodel import Session
-
-from feedback import harvest, trust
+from feedback import harvest
 from feedback.errors import Conflict, Invalid
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
-from trainer import enrichment, material, personal, registry
-from trainer import round as rounds
+from trainer import enrichment, material, opening, personal, registry
 from trainer.base_folder import base_hash, resolve
+from trainer.candidate import INCUMBENT
 from trainer.curve import Progress
 from trainer.enrichment import Extra, Surroundings
-from trainer.examples import Example, Message
+from trainer.examples import Example, Message, turns
 from trainer.material import Gathered
-from trainer.models import Adapter, Round
+from trainer.models import Adapter
 from trainer.replay import place
 from trainer.settings import Plan
 
@@ -37,6 +35,8 @@ MOST_ITEMS = 200
 """So many items of either kind are scored; they are drawn once, by their ids."""
 SHORT = 0.5
 """A trial takes this share of a round's passes and steps."""
+
+_LOOKING = "rnd_search"
 
 Row = tuple[Sequence[Message], str]
 
@@ -98,14 +98,19 @@ def preview(store: Store, settings: FeedbackSettings, plan: Plan) -> Preview:
         Invalid: there are too few corrections to compare plans by.
     """
     with store.session() as session:
-        weights = harvest.weigh(session, settings)
-        deployment = registry.live(session)
-        incumbent_id = deployment.live_id if deployment else None
+        incumbent_id = registry.live_id(session)
         incumbent = registry.get(session, incumbent_id) if incumbent_id else None
-    with store.session(write=True) as session:
-        gathered, extra = _claimable(session, settings, plan, incumbent_id, weights)
-        session.rollback()
+    with harvest.claimed_for_a_look(store, settings, _LOOKING) as session:
+        opened = opening.current(session)
+        if opened is not None:
+            raise Conflict(f"Round {opened.id} is open ({opened.stage}); search once it has ended.")
+        gathered = material.gather(
+            session, plan, settings.data_dir, round_id=_LOOKING, incumbent_id=incumbent_id
+        )
+        extra = enrichment.read(session, plan, gathered)
     words = len(gathered.words)
+    if not words:
+        raise Conflict("There is no accepted feedback to learn from, so no plan to compare.")
     gathered = personal.redacted_material(gathered, settings)
     judges = {word.feedback_id for word in material.sort(gathered, plan).held_out}
     rest = replace(
@@ -115,10 +120,7 @@ def preview(store: Store, settings: FeedbackSettings, plan: Plan) -> Preview:
     dev = [
         Item(
             word.feedback_id,
-            (
-                [Message(role=turn["role"], content=turn["content"]) for turn in word.messages],
-                word.correction or "",
-            ),
+            (turns(word.messages), word.correction or ""),
             word.person_id,
         )
         for word in sorted_.held_out
@@ -209,7 +211,7 @@ class Bench:
         policy = self._policy()
         dev = [item.row for item in self._preview.dev]
         known = [item.row for item in self._preview.known]
-        present = None if self._parent is None else "incumbent"
+        present = None if self._parent is None else INCUMBENT
         if self._before is None:
             self._before = (
                 _probable(policy, dev, adapter=present),
@@ -247,35 +249,9 @@ class Bench:
     def _policy(self) -> "Policy":
         from trainer.policy import Policy
 
-        policy = Policy.load(self._base_folder, threads=self._plan.threads)
-        if self._parent is not None:
-            policy.attach("incumbent", self._parent)
-        return policy
-
-
-def _claimable(
-    session: Session,
-    settings: FeedbackSettings,
-    plan: Plan,
-    incumbent_id: str | None,
-    weights: harvest.Weights,
-) -> tuple[Gathered, Extra]:
-    """What a round would read. The caller rolls back."""
-    running = rounds.current(session)
-    if running is not None:
-        raise Conflict(f"Round {running.id} is open ({running.stage}); search once it has ended.")
-    trust.settle(session, settings, weights.standing)
-    row = Round(  # never added: claims carry its name until they are rolled back
-        id="rnd_search",
-        trigger="search",
-        plan=plan.model_dump(mode="json"),
-        incumbent_id=incumbent_id,
-        created_at=0.0,
-    )
-    if not harvest.claim(session, settings, row.id, weights):
-        raise Conflict("There is no accepted feedback to learn from, so no plan to compare.")
-    gathered = material.gather(session, row, plan, settings.data_dir)
-    return gathered, enrichment.read(session, plan, gathered)
+        return Policy.load(
+            self._base_folder, threads=self._plan.threads, adapters={INCUMBENT: self._parent}
+        )
 
 
 def _held_back(plan: Plan) -> Plan:

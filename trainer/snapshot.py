@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from feedback.errors import Invalid
-from trainer.examples import Example
+from trainer.examples import Example, from_row
 
 ROWS = "rows.jsonl"
 MANIFEST = "manifest.json"
@@ -99,7 +99,7 @@ def read(snapshot: Snapshot) -> list[Example]:
             f"The snapshot in {snapshot.folder} was changed after it was frozen. The round is "
             "given up; its feedback waits for the next one."
         )
-    return [_example(json.loads(line)) for line in content.decode().splitlines()]
+    return [from_row(json.loads(line)) for line in content.decode().splitlines()]
 
 
 @dataclass(frozen=True)
@@ -186,12 +186,6 @@ def _tombstone(row: dict[str, Any]) -> str:
 
 def _sha256(line: str) -> str:
     return hashlib.sha256(line.encode()).hexdigest()
-
-
-def _example(row: dict[str, Any]) -> Example:
-    for name in ("messages", "feedback_ids"):
-        row[name] = tuple(row[name])
-    return Example(**row)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 TOLERANCE_POINTS = 0.5
@@ -28,6 +29,11 @@ class Found:
         """For whoever reads about the round."""
         scored = ", ".join(f"{share:g}: {points:.1f}" for share, points in self.points.items())
         return f"Went {self.share:g} of the way; points on dev at each share: {scored}."
+
+
+def untuned(step_share: float | Literal["search"]) -> float:
+    """Return the share that a plan goes where none is searched."""
+    return UNTRIED if step_share == "search" else step_share
 
 
 def search(

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from feedback.errors import Invalid
-from trainer.examples import Example
+from trainer.examples import Example, from_row
 from trainer.settings import Plan
 
 TASK, EXAMPLES, DEV = "task.json", "examples.jsonl", "dev.jsonl"
@@ -105,11 +105,4 @@ def _base(folder: Path, named: str | None, plan: Plan) -> Path:
 def _examples(path: Path) -> tuple[Example, ...]:
     # Not splitlines(), which also breaks at characters that a JSON string may hold.
     lines = path.read_text(encoding="utf-8").split("\n")
-    return tuple(_example(json.loads(line)) for line in lines if line.strip())
-
-
-def _example(row: dict[str, Any]) -> Example:
-    for name in ("messages", "feedback_ids"):
-        if name in row:
-            row[name] = tuple(row[name])
-    return Example(**row)
+    return tuple(from_row(json.loads(line)) for line in lines if line.strip())

@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedback import harvest
-from feedback.errors import Conflict, NotFound
-from feedback.settings import PROJECT, FeedbackSettings
+from feedback.errors import Conflict
+from feedback.settings import FeedbackSettings
 from feedback.store import Store
-from trainer import judging, material, personal, pretrain, registry, snapshot
+from trainer import judging, material, metrics, personal, pretrain, registry, snapshot
+from trainer import round as rounds
 from trainer.base_folder import resolve
 from trainer.evaluate import score
 from trainer.examples import Example, Message
 from trainer.models import Adapter, Round
 from trainer.settings import Plan, TrainerSettings
-from trainer.step_search import UNTRIED
+from trainer.step_search import untuned
 from trainer.suites import Item
 
 if TYPE_CHECKING:
@@ -147,10 +148,7 @@ def _read(
 ) -> tuple[Round, list[tuple[float, Adapter | None]], material.Gathered]:
     """The round, its adapters by the share of its steps, and the feedback that waits."""
     with store.session() as session:
-        weights = harvest.weigh(session, settings)
-        row = session.get(Round, round_id)
-        if row is None or row.project_id != PROJECT:
-            raise NotFound(f"No round {round_id!r}; `heed round list` shows them.", param="round")
+        row = rounds.get(session, round_id)
         if "held_out_sha256" not in row.counts.get("documents", {}) or row.candidate_id is None:
             raise Conflict(
                 f"Round {round_id} left no checkpoints of a document round to compare; "
@@ -166,11 +164,14 @@ def _read(
             ),
             (1.0, registry.get(session, row.candidate_id)),
         ]
-    with store.session(write=True) as session:
-        # Claimed as a round would claim it, and given back at once: nothing is committed.
-        harvest.claim(session, settings, row.id, weights)
-        gathered = material.gather(session, row, trainer.plan(), settings.data_dir)
-        session.rollback()
+    with harvest.claimed_for_a_look(store, settings, row.id) as session:
+        gathered = material.gather(
+            session,
+            trainer.plan(),
+            settings.data_dir,
+            round_id=row.id,
+            incumbent_id=row.incumbent_id,
+        )
     return row, line, gathered
 
 
@@ -184,15 +185,11 @@ def _measured(
     """Protected accuracy and dev score, and perplexity on the held-out pieces."""
     from trainer.policy import Policy
 
-    policy = Policy.load(resolve(plan.base_model), threads=plan.threads)
-    if folder is not None:
-        policy.attach(_TRIAL, folder)
+    policy = Policy.load(resolve(plan.base_model), threads=plan.threads, adapters={_TRIAL: folder})
     name = None if folder is None else _TRIAL
-    perplexity = math.nan
-    if held:
-        tokens = policy.count_tokens(held)
-        nats = policy.text_log_likelihood(held, adapter=name)
-        perplexity = math.exp(-sum(n * t for n, t in zip(nats, tokens, strict=True)) / sum(tokens))
+    perplexity = (
+        metrics.perplexity(policy.text_likelihoods(held, adapter=name)) if held else math.nan
+    )
     return (_right(policy, protected, name, plan), _right(policy, dev, name, plan)), perplexity
 
 
@@ -228,8 +225,7 @@ def _try(
     learner.train(
         short, resolve(read.base_model), training, parent=folder, out=out, report=lambda _: None
     )
-    share = tuning.step_share
-    interpolate(folder, out, share=UNTRIED if share == "search" else share)
+    interpolate(folder, out, share=untuned(tuning.step_share))
 
 
 def _some(items: Sequence[Item], most: int, *, seed: int) -> list[Item]:

@@ -1,7 +1,5 @@
 """``heed round compare``: the checkpoints of a document round side by side."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -32,7 +30,7 @@ def compare(
     from serving.commands.opening import opened
     from trainer import tradeoff
 
-    with opened() as (settings, store), _bar(quiet=as_json) as report:
+    with opened() as (settings, store), output.bar(quiet=as_json) as report:
         found = tradeoff.compare(
             store,
             settings.feedback,
@@ -40,7 +38,7 @@ def compare(
             round_id,
             trial_steps=steps,
             most_items=items,
-            report=report,
+            report=lambda share, told: report(share, 1.0, told),
         )
     if as_json:
         output.document(found.to_json())
@@ -62,19 +60,3 @@ def compare(
     )
     for note in found.notes:
         output.say(note)
-
-
-@contextmanager
-def _bar(*, quiet: bool) -> Iterator[Callable[[float, str], None]]:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    screen = output.screen(err=True)
-    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
-    off = quiet or not screen.is_terminal
-    with Progress(*columns, console=screen, disable=off, transient=True) as progress:
-        task = progress.add_task("", total=1.0)
-
-        def report(share: float, told: str) -> None:
-            progress.update(task, completed=share, description=told)
-
-        yield report

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -78,6 +79,47 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
         say(f"{name:<{width}}  {value}")
+
+
+@contextmanager
+def bar(
+    title: str = "", *, counted: bool = False, quiet: bool = False
+) -> Iterator[Callable[[float, float, str], None]]:
+    """Show on a terminal how far long work is; elsewhere nothing.
+
+    Args:
+        title: what is done.
+        counted: things are counted; otherwise the share is shown in percent.
+        quiet: show nothing on a terminal either.
+
+    Yields:
+        What is to be told how much is done, of how much, and what comes now.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+    )
+
+    console = screen(err=True)
+    with Progress(
+        *((TextColumn(title),) if title else ()),
+        BarColumn(),
+        MofNCompleteColumn() if counted else TaskProgressColumn(),
+        # Not as markup: it may name a file.
+        TextColumn("{task.description}", markup=False),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("", total=None)
+
+        def report(done: float, total: float, told: str) -> None:
+            progress.update(task, completed=done, total=total, description=told)
+
+        yield report
 
 
 def screen(*, err: bool = False) -> "Console":

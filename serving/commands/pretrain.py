@@ -1,7 +1,6 @@
 """``heed pretrain``: a round that learns from documents, read here and trained like any other."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +41,7 @@ def pretrain(
         with store.session() as session:
             opening.vacant(session)  # before minutes are spent on reading
         plan = settings.trainer
-        with _bar() as report:
+        with output.bar("reading", counted=True) as report:
             reading = _Reading(
                 documents.gather(
                     paths,
@@ -112,22 +111,3 @@ class _Reading:
                 {"path": each.path, "reason": each.reason} for each in self._unread[:LISTED_UNREAD]
             ],
         }
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar over the files on a terminal; elsewhere nothing."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    screen = output.screen(err=True)
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn())
-    told = TextColumn("{task.description}", markup=False)
-    with Progress(
-        *columns, told, console=screen, disable=not screen.is_terminal, transient=True
-    ) as progress:
-        task = progress.add_task("", total=None)
-
-        def report(done: int, total: int, name: str) -> None:
-            progress.update(task, completed=done, total=total, description=name)
-
-        yield report

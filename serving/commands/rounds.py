@@ -91,7 +91,7 @@ def show(round_id: RoundId, as_json: output.Json = False) -> None:
 
     with opened() as (settings, store), store.session() as session:
         row = rounds.get(session, round_id)
-    drawn = curve.read(curve.place(settings.feedback.data_dir, row.id))
+    drawn = curve.drawn(settings.feedback.data_dir, row.id)
     if as_json:
         output.document(wire.round_(row, curve=drawn))
     else:

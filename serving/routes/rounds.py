@@ -55,7 +55,7 @@ def show(round_id: str, parts: Parts, who: AsReviewer) -> dict[str, Any]:
     """Show a round with its report and its loss curve."""
     with parts.store.session() as session:
         row = rounds.get(session, round_id)
-    drawn = curve.read(curve.place(parts.settings.feedback.data_dir, row.id))
+    drawn = curve.drawn(parts.settings.feedback.data_dir, row.id)
     return wire.round_(row, curve=drawn)
 
 

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from feedback import review
 from feedback.formats import heed, restoring
 from feedback.models import Exchange, Feedback, Person, Receipt, Review
 from feedback.store import Store
-from tests.builders import exchange, person, record, recorded, say
+from tests.builders import decide, exchange, person, record, recorded, say
 
 
 def exported(store: Store) -> list[dict[str, Any]]:
@@ -45,15 +44,7 @@ def test_every_row_can_be_made_again_from_its_line(store: Store) -> None:
         {"decision": "edit", "correction": "59"},
     )
     for decision in decisions:
-        with store.session(write=True) as session:
-            review.decide(
-                session,
-                store.settings,
-                feedback_id=corrected,
-                reviewer="rev",
-                **decision,
-            )
-            session.commit()
+        decide(store, corrected, **decision)
 
     made: dict[Any, list[Any]] = {
         kind: [] for kind in (Person, Exchange, Feedback, Receipt, Review)
@@ -78,15 +69,7 @@ def dict_text(row: dict[str, Any]) -> str:
 def test_reviews_come_in_the_order_in_which_they_were_made(store: Store) -> None:
     feedback_id = say(store, correction="59")
     for decision in ("accept", "reopen", "refuse"):
-        with store.session(write=True) as session:
-            review.decide(
-                session,
-                store.settings,
-                feedback_id=feedback_id,
-                decision=decision,
-                reviewer="rev",
-            )
-            session.commit()
+        decide(store, feedback_id, decision)
     line = exported(store)[-1]
     assert [each["decision"] for each in line["reviews"]] == ["accept", "reopen", "refuse"]
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
 
-from feedback import harvest, review
+from feedback import harvest
 from feedback.errors import Invalid
 from feedback.formats import exporting, restoring
 from feedback.formats.records import Skipped, Tally
@@ -19,7 +19,7 @@ from feedback.models import Feedback, Receipt
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from serving import schema
-from tests.builders import exchange, record, recorded, say, tell, told
+from tests.builders import decide, exchange, record, recorded, say, tell, told
 from tests.feedback.imports import lines, source
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
@@ -66,17 +66,8 @@ def said_everything(store: Store) -> None:
     corrected = say(store, "cem", correction="59")
     other = recorded(store, answer="No.")
     tell(store, told("dan", completion_id=completion, preferred_over=other, event_id="mine"))
-    for decision, more in (("refuse", {"reason": "no"}), ("edit", {"correction": "60"})):
-        with store.session(write=True) as session:
-            review.decide(
-                session,
-                store.settings,
-                feedback_id=corrected,
-                decision=decision,  # type: ignore[arg-type]
-                reviewer="rev",
-                **more,
-            )
-            session.commit()
+    decide(store, corrected, "refuse", reason="no")
+    decide(store, corrected, "edit", correction="60")
 
 
 def test_export_import_export_gives_the_same_bytes(store: Store, fresh: Any) -> None:

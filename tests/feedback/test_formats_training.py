@@ -7,12 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feedback import review
 from feedback.errors import Invalid
 from feedback.formats import exporting
 from feedback.formats.names import In, Out
 from feedback.store import Store
-from tests.builders import ANSWER, QUESTION, exchange, record, recorded, say, tell, told
+from tests.builders import ANSWER, QUESTION, decide, exchange, record, recorded, say, tell, told
 from tests.feedback.imports import lines, only, read, reason, stored, take
 
 ASKED = [{"role": "user", "content": QUESTION}]
@@ -168,19 +167,8 @@ def said_everything(store: Store) -> dict[str, str]:
     replaced = recorded(store)
     tell(store, told("fay", completion_id=replaced, created_at=1.0))
     tell(store, told("fay", completion_id=replaced, created_at=2.0, rating="down"))
-    for name, more in (
-        ("edited", {"decision": "edit", "correction": "It costs 60."}),
-        ("refused", {"decision": "refuse"}),
-    ):
-        with store.session(write=True) as session:
-            review.decide(
-                session,
-                store.settings,
-                feedback_id=ids[name],
-                reviewer="rev",
-                **more,  # type: ignore[arg-type]
-            )
-            session.commit()
+    decide(store, ids["edited"], "edit", correction="It costs 60.")
+    decide(store, ids["refused"], "refuse")
     return ids
 
 

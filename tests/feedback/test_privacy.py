@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 from sqlmodel import select
 
-from feedback import intake, privacy, review
+from feedback import intake, privacy
 from feedback.models import Review
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
@@ -72,17 +72,14 @@ def test_before_storage_nothing_of_it_reaches_the_database(store: Store) -> None
     )
     [feedback_id] = builders.tell(store, said, settings=settings)
     assert builders.tell(store, said, settings=settings) == [feedback_id]  # still the same event
-    with store.session(write=True) as session:
-        review.decide(
-            session,
-            settings,
-            feedback_id=feedback_id,
-            decision="edit",
-            reviewer="rita",
-            correction=f"Ask {MAIL}",
-            reason=f"says {MAIL}",
-        )
-        session.commit()
+    builders.decide(
+        store,
+        feedback_id,
+        "edit",
+        settings=settings,
+        correction=f"Ask {MAIL}",
+        reason=f"says {MAIL}",
+    )
     with store.session() as session:
         kept = session.get_one(type(exchange), exchange.id)
         [decided] = session.exec(select(Review)).all()

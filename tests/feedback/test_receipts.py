@@ -179,9 +179,7 @@ def test_of_two_votes_in_one_delivery_the_one_that_was_not_cast_again_counts(
     about = builders.recorded(store)
     both = vote(store, about, 1, rating="down", correction="It costs 59.")
     later = vote(store, about, 2, rating=2, scale=5)
-    with store.session(write=True) as session:
-        review.decide(session, store.settings, feedback_id=both, decision="accept", reviewer="rita")
-        session.commit()
+    builders.decide(store, both, "accept")
     assert claim(store, "rnd_1") == {both, later}
     with store.session() as session:
         words = {word.feedback_id: word for word in harvest.words(session, "rnd_1")}

@@ -1,7 +1,5 @@
 """What a reviewer sees and decides, and how it is undone."""
 
-from typing import Any
-
 import pytest
 from sqlmodel import col, select
 
@@ -11,20 +9,7 @@ from feedback.models import Receipt, Review
 from feedback.receipts import decide as set_status
 from feedback.store import Store
 from tests import builders
-
-
-def decide(store: Store, feedback_id: str, decision: Any, **more: Any) -> Receipt:
-    with store.session(write=True) as session:
-        found = review.decide(
-            session,
-            store.settings,
-            feedback_id=feedback_id,
-            decision=decision,
-            reviewer="rita",
-            **more,
-        )
-        session.commit()
-    return found
+from tests.builders import decide
 
 
 def claimed_words(store: Store, round_id: str = "rnd_1") -> list[harvest.Word]:
@@ -112,17 +97,18 @@ def test_what_a_round_has_is_no_longer_decided(store: Store) -> None:
 def test_refuses_decisions_that_make_no_sense(store: Store) -> None:
     feedback_id = builders.say(store, correction="It costs 59.")
     conversation = builders.tell(store, builders.told(conversation_id="c", signal="return"))[0]
-    for arguments, error in (
-        ({"decision": "edit"}, Invalid),
-        ({"decision": "accept", "correction": "It costs 60."}, Invalid),
-        ({"decision": "edit", "correction": " "}, Invalid),
-        ({"decision": "edit", "correction": "a\x00"}, Invalid),
-        ({"decision": "edit", "correction": "x" * 70_000}, TooLarge),
-        ({"decision": "refuse", "reason": "a\x00"}, Invalid),
-        ({"decision": "refuse", "reason": "\ud800"}, Invalid),
+    for decision, more, error in (
+        ("edit", "", Invalid),
+        ("accept", "It costs 60.", Invalid),
+        ("edit", " ", Invalid),
+        ("edit", "a\x00", Invalid),
+        ("edit", "x" * 70_000, TooLarge),
     ):
         with pytest.raises(error):
-            decide(store, feedback_id, **arguments)
+            decide(store, feedback_id, decision, correction=more or None)
+    for reason in ("a\x00", "\ud800"):
+        with pytest.raises(Invalid):
+            decide(store, feedback_id, "refuse", reason=reason)
     with pytest.raises(Invalid):
         decide(store, conversation, "edit", correction="No.")
     with pytest.raises(NotFound):

@@ -70,17 +70,8 @@ def test_signals_and_what_was_used_are_no_part_of_what_is_claimed_from(store: St
 def test_what_a_reviewer_edits_becomes_claimable_and_a_remark_does_not(store: Store) -> None:
     remark = builders.say(store, comment="Hm.")
     edited = builders.say(store, comment="It is dearer.")
-    with store.session(write=True) as session:
-        for name, decision, correction in ((remark, "accept", None), (edited, "edit", "59.")):
-            review.decide(
-                session,
-                store.settings,
-                feedback_id=name,
-                decision=decision,  # type: ignore[arg-type]
-                correction=correction,
-                reviewer="rev",
-            )
-        session.commit()
+    builders.decide(store, remark)
+    builders.decide(store, edited, "edit", correction="59.")
     with store.session() as session:
         assert harvest.available(session) == 1
     assert builders.receipt_of(store, edited).teaches

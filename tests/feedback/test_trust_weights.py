@@ -2,7 +2,7 @@
 
 import time
 
-from feedback import harvest, reports, review, trust
+from feedback import harvest, reports, trust
 from feedback.harvest import Word
 from feedback.store import Store
 from tests import builders
@@ -66,15 +66,7 @@ def test_noise_is_told_to_the_learner_by_kind(store: Store) -> None:
 
 def test_what_a_reviewer_stood_by_counts_fully(store: Store) -> None:
     said = quarrel(store)
-    with store.session(write=True) as session:
-        review.decide(
-            session,
-            store.settings,
-            feedback_id=said["liar"][0],
-            decision="accept",
-            reviewer="rev",
-        )
-        session.commit()
+    builders.decide(store, said["liar"][0])
     word = claimed(store)[said["liar"][0]]
     assert (word.weight, word.right, word.accepted_by) == (1.0, 1.0, "reviewer")
 

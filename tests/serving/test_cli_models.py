@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from feedback import review
 from feedback.store import Store
-from tests.builders import recorded, say
+from tests.builders import decide, recorded, say
 from tests.serving.command_line import document, done, fault, store_at
 from trainer import trial
 from trainer.comparison import Fit, Marks, Measured
@@ -50,11 +49,7 @@ def _corrected(store: Store, people: int) -> None:
         who = f"p{number}"
         about = recorded(store, who=who)
         said = say(store, who, completion_id=about, correction=f"It costs {number} dollars.")
-        with store.session(write=True) as session:
-            review.decide(
-                session, store.settings, feedback_id=said, decision="accept", reviewer="eva"
-            )
-            session.commit()
+        decide(store, said)
 
 
 @pytest.mark.usefixtures("tried")

@@ -1,14 +1,16 @@
 """`heed pretrain` and `heed round compare` from the command line."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from feedback.store import Store
-from serving.commands import round_run
+from serving.commands import output, round_run
 from serving.routes import round_page
 from tests.builders import opened_round, say
 from tests.serving.command_line import document, done, ended, fault, heed, store_at
@@ -200,3 +202,21 @@ def test_compare_wants_a_document_round(store: Store) -> None:
     assert "`heed round list`" in fault("round", "compare", "rnd_none")
     made: Round = ended(store)
     assert "`heed pretrain` makes them" in fault("round", "compare", made.id)
+
+
+@pytest.mark.parametrize(("counted", "shown"), [(True, "1/2"), (False, "50%")])
+def test_a_bar_says_how_far_it_is_on_a_terminal_and_nothing_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, counted: bool, shown: str
+) -> None:
+    def drawn(*, terminal: bool, quiet: bool = False) -> str:
+        file = io.StringIO()
+        console = Console(file=file, force_terminal=terminal, width=80)
+        monkeypatch.setattr(output, "screen", lambda *, err: console)
+        with output.bar("reading", counted=counted, quiet=quiet) as report:
+            report(1, 2, "[bold]a.txt")
+        return file.getvalue()
+
+    told = drawn(terminal=True)
+    assert all(part in told for part in ("reading", shown, "[bold]a.txt"))
+    assert drawn(terminal=False).strip() == ""
+    assert "reading" not in drawn(terminal=True, quiet=True)

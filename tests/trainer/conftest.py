@@ -1,16 +1,16 @@
 """A model of the smallest size that can still learn a sentence: random, with a chat template."""
 
 import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-_TEMPLATE = (
-    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
-    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
+ROOT = Path(__file__).parents[2]
+
 _TEXT = [
     "What colour is the sky? The sky is blue today.",
     "Who wrote the letter? My friend Ana wrote the letter.",
@@ -24,44 +24,34 @@ _TEXT = [
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random Llama of two layers with a byte-level BPE tokenizer."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from tests import random_llama
 
     torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("tiny_model")
-    special = ["<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    bpe.train_from_iterator(
+    return random_llama.build(
+        tmp_path_factory.mktemp("tiny_model"),
         _TEXT,
-        trainers.BpeTrainer(
-            vocab_size=400,
-            special_tokens=special,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
+        tokens=400,
+        special=("<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
+        hidden=32,
+        layers=2,
+        context_tokens=128,
+        spread=0.2,
     )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token="<|pad|>", eos_token="<|end|>"
-    )
-    tokenizer.chat_template = _TEMPLATE
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=128,
-            initializer_range=0.2,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-    model.save_pretrained(folder)
-    return folder
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The processes that share a training with this one, as they are started."""
+    from trainer.executors import ranks
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    started: list[subprocess.Popen[bytes]] = []
+    start = ranks._start
+
+    def watched(*given: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*given))
+        return started[-1]
+
+    monkeypatch.setattr(ranks, "_start", watched)
+    return started

@@ -18,9 +18,11 @@ def ask(question: str) -> tuple[Message, ...]:
     return (Message(role="user", content=question),)
 
 
-def demonstration(question: str, answer: str, source: Source = "new") -> Example:
+def demonstration(
+    question: str, answer: str, source: Source = "new", *, weight: float = 1.0
+) -> Example:
     """An answer to imitate."""
-    return Example("demonstration", ask(question), answer, source=source)
+    return Example("demonstration", ask(question), answer, source=source, weight=weight)
 
 
 MIXED = [

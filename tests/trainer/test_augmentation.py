@@ -2,7 +2,6 @@
 
 import random
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from feedback.words import content_words
 from tests.builders import plan
-from trainer.augmentation import Told, augmented
+from trainer.augmentation import augmented
 from trainer.examples import Example, Message
 from trainer.paraphrases import is_english, paraphrases, says_the_same
 from trainer.paraphrasing_service import KEY, ParaphrasingService, keeps_meaning
@@ -211,24 +210,15 @@ def test_a_service_that_is_away_is_not_asked_for_ever() -> None:
 
 
 def test_a_round_that_is_to_stop_asks_nobody() -> None:
-    class Never:
-        def paraphrases(
-            self,
-            pairs: Sequence[tuple[str, str]],
-            *,
-            count: int,
-            should_stop: Callable[[], bool] = lambda: False,
-        ) -> Told:
-            assert should_stop()
-            return Told(((),) * len(pairs))
+    def never(request: httpx.Request) -> httpx.Response:
+        raise AssertionError("somebody was asked")
 
+    asks = service(httpx.MockTransport(never))
     grown, _ = augmented(
-        [correction()], plan(augment_prompts=1), service=Never(), should_stop=lambda: True
+        [correction()], plan(augment_prompts=1), service=asks, should_stop=lambda: True
     )
     assert len(grown) == 2
-    told = service(replies('["x"]')).paraphrases(
-        [(ASKED, ANSWER)], count=1, should_stop=lambda: True
-    )
+    told = asks.paraphrases([(ASKED, ANSWER)], count=1, should_stop=lambda: True)
     assert told.paraphrases == ((),)
 
 

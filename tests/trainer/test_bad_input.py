@@ -18,14 +18,21 @@ from feedback.store import Store
 from tests import builders
 from tests.serving.command_line import store_at
 from tests.serving.engines import tiny
-from tests.trainer.test_learner import demonstration, learn
-from tests.trainer.test_receipts_agree import decide, say
+from tests.trainer.rounds import demonstration
+from tests.trainer.shop import corrected, ran, say
+from tests.trainer.test_learner import learn
 from trainer import batches, checkpoints, lease, preference_losses, registry, snapshot
 from trainer import round as rounds
 from trainer.batches import Batch
 from trainer.models import Adapter, Round
-from trainer.settings import TrainerSettings
 
+PLAN = {
+    "epochs": 1,
+    "minimum_steps": 3,
+    "replay_share": 0,
+    "held_out_share": 0.01,
+    "max_new_tokens": 2,
+}
 SHOP = ("lamp", "rug", "chair", "bowl")
 NO_ROOM = SafetensorError(
     "Error while serializing: I/O error: No space left on device (os error 28)"
@@ -39,36 +46,13 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     store.close()
 
 
-def corrected(store: Store, question: str, correction: str, who: str = "ana") -> str:
-    feedback_id = say(store, who, question, "I do not know.", correction=correction)
-    decide(store, feedback_id, "accept")
-    return feedback_id
-
-
 def shop(store: Store) -> list[str]:
     """Ordinary feedback that nothing is wrong with."""
     return [corrected(store, f"Price of the {name}?", f"{len(name)} dollars.") for name in SHOP]
 
 
 def run(store: Store, model: Path, **changes: Any) -> Round:
-    plan: dict[str, Any] = {
-        "gate": "report-only",
-        "rank": 4,
-        "epochs": 1,
-        "minimum_steps": 3,
-        "replay_share": 0,
-        "replay_minimum": 0,
-        "held_out_share": 0.01,
-        "max_new_tokens": 2,
-        "threads": 1,
-    }
-    settings = TrainerSettings(**{"base_model": str(model), **plan, **changes})
-    with store.session(write=True) as session:
-        row = rounds.open(session, store.settings, settings, trigger="test")
-        session.commit()
-    rounds.run(store, store.settings, row.id)
-    with store.session() as session:
-        return rounds.get(session, row.id)
+    return ran(store, model, **{**PLAN, **changes})
 
 
 def failed(store: Store, row: Round, feedback_ids: list[str]) -> str:

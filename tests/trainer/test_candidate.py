@@ -8,17 +8,15 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from feedback import review
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from serving import schema
 from tests import builders
+from tests.trainer.shop import corrected, promoted
 from trainer import learner, rebase, registry, rehearsal, snapshot, step_search
-from trainer import round as rounds
 from trainer.models import PastExample, Round
 from trainer.references import FOLDER
 from trainer.replay import Old
-from trainer.settings import TrainerSettings
 
 FACTS = ("lamp", "rug", "chair", "bowl")
 PEOPLE = 10
@@ -36,50 +34,20 @@ def news(store: Store, price: int, facts: Sequence[str] = FACTS) -> dict[str, st
     said = {}
     for who in range(PEOPLE):
         for name in facts:
-            about = builders.recorded(
-                store, who=f"p{who}", question=f"What is the {name}?", answer="No idea."
-            )
-            feedback_id = builders.say(
+            feedback_id = corrected(
                 store,
-                f"p{who}",
-                completion_id=about,
-                correction=f"The {name} is {price} dollars.",
+                f"What is the {name}?",
+                f"The {name} is {price} dollars.",
+                who=f"p{who}",
+                answer="No idea.",
             )
             said[feedback_id] = f"p{who}"
-            with store.session(write=True) as session:
-                review.decide(
-                    session,
-                    store.settings,
-                    feedback_id=feedback_id,
-                    decision="accept",
-                    reviewer="rita",
-                )
-                session.commit()
     return said
 
 
 def run(store: Store, model: Path, **fields: Any) -> Round:
-    settings = TrainerSettings(
-        **{
-            "base_model": str(model),
-            "gate": "report-only",
-            "rank": 4,
-            "epochs": 0.2,
-            "minimum_steps": 0,
-            "replay_share": 0.5,
-            "replay_minimum": 0,
-            "held_out_share": 0.2,
-            "max_new_tokens": 8,
-            "threads": 1,
-            **fields,
-        }
-    )
-    with store.session(write=True) as session:
-        row = rounds.open(session, store.settings, settings, trigger="test")
-        session.commit()
-    assert rounds.run(store, store.settings, row.id) == "promoted"
-    with store.session() as session:
-        return rounds.get(session, row.id)
+    given = {"epochs": 0.2, "replay_share": 0.5, "held_out_share": 0.2, "max_new_tokens": 8}
+    return promoted(store, model, **{**given, **fields})
 
 
 def manifest(store: Store, row: Round) -> dict[str, Any]:

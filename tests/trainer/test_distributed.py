@@ -277,21 +277,11 @@ def test_all_stop_when_the_first_is_asked_to_and_nothing_is_left(
 
 @pytest.mark.slow  # as long as it takes a process to import torch and its friends
 def test_a_process_that_dies_ends_the_round_with_a_clear_word(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tmp_path: Path, beside: list[subprocess.Popen[bytes]]
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    started: list[subprocess.Popen[bytes]] = []
-    start = ranks._start
-
-    def watched(*given: Any) -> Any:
-        started.append(start(*given))
-        return started[-1]
-
-    monkeypatch.setattr(ranks, "_start", watched)
-
     def report(step: Progress) -> None:
         if step.step == 2:
-            os.kill(started[0].pid, signal.SIGKILL)
+            os.kill(beside[0].pid, signal.SIGKILL)
 
     with pytest.raises(Unavailable, match="Another process of this training ended"):
         together(tiny_model, tmp_path / "out", report=report, stop=lambda: False)

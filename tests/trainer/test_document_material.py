@@ -11,6 +11,7 @@ from trainer import document_answers, document_material
 from trainer.chunks import Chunk
 from trainer.document_answers import Asked
 from trainer.documents import Section
+from trainer.metrics import Likelihood
 from trainer.selection import Selected
 
 PEOPLE = [Asked(f"How much does the lamp cost on day {n}?", builders.person()) for n in range(3)]
@@ -24,8 +25,8 @@ class Words:
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) for text in texts]
 
-    def text_log_likelihood(self, texts: Sequence[str], *, adapter: str | None) -> list[float]:
-        return [-float(len(text)) for text in texts]
+    def text_likelihoods(self, texts: Sequence[str], *, adapter: str | None) -> list[Likelihood]:
+        return [Likelihood(-float(len(text)), 1) for text in texts]
 
 
 def piece(text: str, number: int = 0, heading: str = "") -> Chunk:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer.test_learner import demonstration, learn, plan
+from tests.trainer.rounds import demonstration
+from tests.trainer.test_learner import learn, plan
 from trainer.dynamic import NoiseScale, Plateau, next_scale
 from trainer.examples import Example
 from trainer.learner import Trained, train

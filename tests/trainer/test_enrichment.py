@@ -15,15 +15,14 @@ from serving.forgetting import forget
 from tests import builders
 from tests.builders import plan, word
 from tests.serving.command_line import store_at
-from tests.trainer.test_receipts_agree import corrected
+from tests.trainer.shop import priced, promoted, say
 from trainer import enrichment, material, snapshot
-from trainer import round as rounds
 from trainer.enrichment import Extra, Surroundings
 from trainer.material import Gathered
 from trainer.models import PastExample, Round
 from trainer.policy import Policy
-from trainer.settings import TrainerSettings
 
+SHORT: dict[str, Any] = {"epochs": 0.5, "minimum_steps": 2}
 OPTIONS: dict[str, Any] = {
     "preference_loss": "robust",
     "length_control": "desensitised",
@@ -46,29 +45,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     store.close()
 
 
-def learn(store: Store, model: Path, **options: Any) -> Round:
-    settings = TrainerSettings(
-        base_model=str(model),
-        gate="report-only",
-        rank=4,
-        epochs=0.5,
-        minimum_steps=2,
-        replay_minimum=0,
-        held_out_share=0.3,
-        max_new_tokens=4,
-        threads=1,
-        **options,
-    )
-    with store.session(write=True) as session:
-        row = rounds.open(session, store.settings, settings, trigger="test")
-        session.commit()
-    state = rounds.run(store, store.settings, row.id)
-    with store.session() as session:
-        row = rounds.get(session, row.id)
-    assert state == "promoted", row.message
-    return row
-
-
 def frozen(store: Store, row: Round) -> list[dict[str, Any]]:
     lines = (store.settings.data_dir / "snapshots" / row.id / "rows.jsonl").read_text()
     return [json.loads(line) for line in lines.splitlines()]
@@ -78,18 +54,15 @@ def test_a_round_with_every_option_learns_and_says_what_it_could_not_do(
     store: Store, tiny_model: Path
 ) -> None:
     for name in ("lamp", "rug", "chair", "bowl"):
-        corrected(store, name, f"The {name} is {len(name)} dollars.")
-    first = learn(store, tiny_model)
+        priced(store, name)
+    first = promoted(store, tiny_model, **SHORT)
     assert "notes" not in first.counts
     for name in ("desk", "vase", "sofa", "bed", "cup", "pan"):
-        corrected(store, name, f"The {name} is {len(name)} dollars.")
+        priced(store, name)
     for at in range(3):
-        about = builders.recorded(
-            store, who=f"fan{at}", question=f"Is it {at} or more?", answer="It is open."
-        )
-        builders.say(store, f"fan{at}", completion_id=about, rating="up")
+        say(store, f"fan{at}", f"Is it {at} or more?", "It is open.", rating="up")
     builders.recorded(store, question="Did nobody vote?", answer="Nobody.", who="quiet")
-    second = learn(store, tiny_model, **OPTIONS)
+    second = promoted(store, tiny_model, **SHORT, **OPTIONS)
     rows = frozen(store, second)
     made = Counter(row["made"] for row in rows)
     new = [r for r in rows if r["kind"] == "demonstration" and r["source"] == "new"]

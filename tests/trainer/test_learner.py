@@ -7,42 +7,23 @@ from typing import Any
 import pytest
 
 from feedback.errors import Invalid
+from tests.trainer import rounds
+from tests.trainer.rounds import APPLES, LETTER, SKY, ask, demonstration
 from trainer.curve import Progress
-from trainer.examples import Example, Kind, Message, Source
+from trainer.examples import Example, Kind
 from trainer.learner import Cancelled, Trained, train
 from trainer.policy import Policy
 from trainer.settings import Plan
 
-SKY, LETTER, APPLES = "What colour is the sky?", "Who wrote the letter?", "How many apples?"
-
-
-def ask(question: str) -> tuple[Message, ...]:
-    return (Message(role="user", content=question),)
+PASSES = {"epochs": 12.0}
 
 
 def plan(**changes: Any) -> Plan:
-    return Plan(
-        **{
-            "base_model": "tiny",
-            "rank": 8,
-            "alpha": 16,
-            "epochs": 12.0,
-            "minimum_steps": 0,
-            "threads": 1,
-            "learning_rate": 1e-2,
-            **changes,
-        }
-    )
+    return rounds.plan(**{**PASSES, **changes})
 
 
-def demonstration(question: str, answer: str, weight: float = 1, source: Source = "new") -> Example:
-    return Example("demonstration", ask(question), answer, weight=weight, source=source)
-
-
-def learn(
-    model: Path, examples: list[Example], out: Path, *, parent: Path | None = None, **changes: Any
-) -> Trained:
-    return train(plan(**changes), model, examples, parent=parent, out=out, report=lambda _: None)
+def learn(model: Path, examples: list[Example], out: Path, **changes: Any) -> Trained:
+    return rounds.learn(model, examples, out, **{**PASSES, **changes})
 
 
 def test_a_demonstration_becomes_the_answer(tiny_model: Path, tmp_path: Path) -> None:

@@ -46,26 +46,26 @@ def test_the_loss_is_the_mean_over_every_token_of_the_text(
     )
     assert losses[0] == pytest.approx(expected, abs=1e-4)
     policy = Policy.load(tiny_model, threads=1)
-    [found] = policy.text_log_likelihood([TEXT], adapter=None)
-    assert -found == pytest.approx(expected, abs=1e-4)
-    assert policy.count_tokens([TEXT]) == [len(ids) - 1]
+    [found] = policy.text_likelihoods([TEXT], adapter=None)
+    assert -found.per_token == pytest.approx(expected, abs=1e-4)
+    assert policy.count_tokens([TEXT]) == [found.tokens] == [len(ids) - 1]
 
 
 def test_a_text_becomes_likelier_by_being_read(tiny_model: Path, tmp_path: Path) -> None:
     train(plan(), tiny_model, [text()], parent=None, out=tmp_path / "a", report=lambda _: None)
     policy = Policy.load(tiny_model, threads=1)
     policy.attach("read", tmp_path / "a")
-    [before] = policy.text_log_likelihood([TEXT], adapter=None)
-    [after] = policy.text_log_likelihood([TEXT], adapter="read")
-    assert math.exp(-after) < 0.5 * math.exp(-before)
+    [before] = policy.text_likelihoods([TEXT], adapter=None)
+    [after] = policy.text_likelihoods([TEXT], adapter="read")
+    assert math.exp(-after.per_token) < 0.5 * math.exp(-before.per_token)
 
 
 def test_a_text_longer_than_the_context_or_empty_is_refused(tiny_model: Path) -> None:
     policy = Policy.load(tiny_model, threads=1)
     with pytest.raises(Invalid, match="longer than the model's context"):
-        policy.text_log_likelihood(["word " * 200], adapter=None)
+        policy.text_likelihoods(["word " * 200], adapter=None)
     with pytest.raises(Invalid, match="no token"):
-        policy.text_log_likelihood([""], adapter=None)
+        policy.text_likelihoods([""], adapter=None)
 
 
 def test_checkpoints_are_the_adapter_as_it_was_at_their_step(
@@ -87,6 +87,6 @@ def test_checkpoints_are_the_adapter_as_it_was_at_their_step(
     for place in ("at-2", "at-5", "end"):
         assert len(list((tmp_path / place).iterdir())) == 2
         policy.attach(place, tmp_path / place)
-        liked += policy.text_log_likelihood([TEXT], adapter=place)
+        liked += [each.nats for each in policy.text_likelihoods([TEXT], adapter=place)]
     assert liked == sorted(liked)
     assert len(set(liked)) == 3

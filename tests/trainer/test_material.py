@@ -5,19 +5,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from sqlmodel import select
 
 from feedback import harvest
 from feedback.errors import Invalid
-from feedback.ids import new_id
 from feedback.store import Store
 from tests import builders
 from tests.builders import ANSWER, old, person, plan, word
 from trainer import material, rehearsal, splits
 from trainer.examples import Message
 from trainer.material import Gathered, Sorted
-from trainer.models import PastExample, Retirement, Round
-from trainer.registry import promote
+from trainer.models import Retirement
 from trainer.suites import Item
 
 RIGHT = "The lamp costs 59 dollars."
@@ -173,39 +170,14 @@ def test_a_faulty_general_file_names_the_file(tmp_path: Path, line: bytes) -> No
         rehearsal.general_material(plan(general_file=str(tmp_path / "none.jsonl")))
 
 
-def _past(store: Store, round_id: str, target: str, split: str = "train") -> str:
-    row = PastExample(
-        id=new_id("pst"),
-        round_id=round_id,
-        split=split,
-        messages=builders.messages(),
-        target=target,
-        feedback_ids=["fbk_old"],
-        cluster="per_old",
-        created_at=0,
-    )
-    name = row.id
-    with store.session(write=True) as session:
-        session.add(row)
-        session.commit()
-    return name
-
-
-def gather(store: Store, incumbent_id: str | None) -> Gathered:
-    round_ = builders.opened_round(store, incumbent_id=incumbent_id)
-    with store.session() as session:
-        return material.gather(session, round_, plan(), store.settings.data_dir)
-
-
 def test_the_past_is_what_the_incumbents_line_of_descent_learned(store: Store) -> None:
     one = builders.published(store)
     two = builders.published(store, parent=one.id)
     other = builders.published(store, parent=one.id)
-    assert one.round_id and two.round_id and other.round_id
-    first = _past(store, one.round_id, "First.")
-    judged = _past(store, two.round_id, "Judged.", split="judge")
-    _past(store, other.round_id, "Of another branch.")
-    found = gather(store, two.id)
+    first = builders.learned(store, one, "First.")
+    judged = builders.learned(store, two, "Judged.", split="judge")
+    builders.learned(store, other, "Of another branch.")
+    found = builders.gathered(store, two.id)
     assert [each.id for each in found.past] == [first]
     assert [each.id for each in found.past_for_judging] == [judged]
 
@@ -213,18 +185,13 @@ def test_the_past_is_what_the_incumbents_line_of_descent_learned(store: Store) -
 def test_a_rollback_brings_back_what_the_rolled_back_round_had_retired(store: Store) -> None:
     one = builders.published(store)
     two = builders.published(store, parent=one.id)
-    assert one.round_id and two.round_id
-    first = _past(store, one.round_id, "First.")
+    assert two.round_id
+    first = builders.learned(store, one, "First.")
     with store.session(write=True) as session:
         session.add(Retirement(past_id=first, round_id=two.round_id, new_target="Second."))
-        promote(session, two.id, actor="test", reason="test")
         session.commit()
-    assert gather(store, two.id).past == ()
-    with store.session(write=True) as session:
-        open_round = session.exec(select(Round).where(Round.state == "open")).one()
-        open_round.state, open_round.open_slot = "cancelled", None
-        session.commit()
-    assert [each.id for each in gather(store, one.id).past] == [first]
+    assert builders.gathered(store, two.id).past == ()
+    assert [each.id for each in builders.gathered(store, one.id).past] == [first]
 
 
 def test_without_other_material_the_models_own_answers_are_rehearsed(store: Store) -> None:
@@ -233,7 +200,7 @@ def test_without_other_material_the_models_own_answers_are_rehearsed(store: Stor
     builders.recorded(store, origin="import")
     builders.recorded(store, state="partial")
     builders.recorded(store, adapter_id="adp_old")
-    found = gather(store, None)
+    found = builders.gathered(store, None)
     assert [(each.id, each.target) for each in found.general] == [(kept, "Kept.")]
     assert found.past == () and found.words == () and found.protected == ()
 

@@ -5,14 +5,13 @@ from collections import Counter
 import pytest
 
 from feedback.forget import Traces
-from feedback.ids import new_id
 from feedback.store import Store
 from tests import builders
 from tests.builders import old, plan, word
 from trainer import forget, material, rebase, registry, replay
 from trainer.examples import build
 from trainer.material import Gathered
-from trainer.models import PastExample, Round
+from trainer.models import Round
 
 
 def line(store: Store, rounds: int, *, fresh: int | None = None) -> list[str]:
@@ -133,25 +132,11 @@ def test_it_trains_longer_all_of_the_way_and_free_of_the_base() -> None:
 
 def test_the_past_reaches_beyond_a_fresh_start(store: Store) -> None:
     names = line(store, 3, fresh=1)
-    with store.session(write=True) as session:
-        for name in names:
-            made = registry.get(session, name)
-            session.add(
-                PastExample(
-                    id=new_id("pst"),
-                    round_id=made.round_id or "",
-                    split="train",
-                    messages=builders.messages(),
-                    target=f"From {name}.",
-                    feedback_ids=[],
-                    cluster="per_x",
-                    created_at=0,
-                )
-            )
-        session.commit()
-    opened = builders.opened_round(store, incumbent_id=names[2])
     with store.session() as session:
-        found = material.gather(session, opened, plan(), store.settings.data_dir)
+        made = [registry.get(session, name) for name in names]
+    for each in made:
+        builders.learned(store, each, f"From {each.id}.")
+    found = builders.gathered(store, names[2])
     assert {each.target for each in found.past} == {f"From {name}." for name in names}
 
 

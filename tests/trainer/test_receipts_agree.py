@@ -2,11 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from feedback import receipts, review
+from feedback import receipts
 from feedback.people import people_key
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
@@ -14,19 +13,16 @@ from serving.forgetting import forget
 from tests import builders
 from tests.serving.command_line import document, store_at
 from tests.serving.conftest import running
-from trainer import round as rounds
+from tests.trainer.shop import FACTS, priced, promoted, say
 from trainer import snapshot
 from trainer.models import Round
-from trainer.settings import TrainerSettings
-
-FACTS = ("lamp", "rug", "chair", "bowl", "desk", "vase", "sofa", "bed", "cup", "pan", "pot", "fan")
 
 
 def play(store: Store, model: Path) -> tuple[dict[str, str], Round]:
     """Let people vote in every way there is, and a round learn from it; returns ids by what they are."""
     said: dict[str, str] = {}
     for name in FACTS:
-        said[f"corrected {name}"] = corrected(store, name, f"The {name} is {len(name)} dollars.")
+        said[f"corrected {name}"] = priced(store, name)
     said["liked"] = say(store, "fan1", "Is it open?", "It is open.", rating="up")
     said["disliked"] = say(store, "foe1", "Is it far?", "It is far.", rating="down")
     said["praise of a wrong answer"] = say(
@@ -37,7 +33,7 @@ def play(store: Store, model: Path) -> tuple[dict[str, str], Round]:
         said[f"voted {rating}"] = builders.say(
             store, "fan3", completion_id=about, rating=rating, created_at=1_700_000_000 + at
         )
-    said["with an address"] = corrected(store, "mug", "Write to ana@mail.example.")
+    said["with an address"] = priced(store, "mug", "Write to ana@mail.example.")
     worse = builders.recorded(store, who="fan4", question="Is it red?", answer="No idea.")
     said["preferred"] = builders.say(
         store,
@@ -49,7 +45,7 @@ def play(store: Store, model: Path) -> tuple[dict[str, str], Round]:
         survey={"sure?": "yes"},
     )
     said["refused by a reviewer"] = say(store, "foe2", "Is it big?", "Yes.", rating="down")
-    decide(store, said["refused by a reviewer"], "refuse")
+    builders.decide(store, said["refused by a reviewer"], "refuse")
     for number in range(4):
         said[f"too many {number}"] = say(store, "busy", f"Is it {number}?", "Yes.", rating="up")
     said["not decided"] = say(store, "fan5", "Is it old?", "No.", correction="Yes.")
@@ -62,44 +58,7 @@ def play(store: Store, model: Path) -> tuple[dict[str, str], Round]:
     people = people_key(store.settings.data_dir)
     said["forgotten"] = say(store, "gone", "Who am I?", "You are you.", rating="up")
     forget(store, people, builders.person("gone"), actor="test")
-    settings = TrainerSettings(
-        base_model=str(model),
-        gate="report-only",
-        rank=4,
-        epochs=0.1,
-        minimum_steps=0,
-        replay_share=0,
-        replay_minimum=0,
-        held_out_share=0.3,
-        max_new_tokens=4,
-        threads=1,
-    )
-    with store.session(write=True) as session:
-        row = rounds.open(session, store.settings, settings, trigger="test")
-        session.commit()
-    assert rounds.run(store, store.settings, row.id) == "promoted"
-    with store.session() as session:
-        return said, rounds.get(session, row.id)
-
-
-def say(store: Store, who: str, question: str, answer: str, **fields: Any) -> str:
-    about = builders.recorded(store, who=who, question=question, answer=answer)
-    return builders.say(store, who, completion_id=about, **fields)
-
-
-def corrected(store: Store, name: str, correction: str) -> str:
-    question, answer = f"What is the {name}?", f"The {name} is 9 dollars."
-    feedback_id = say(store, f"knows {name}", question, answer, correction=correction)
-    decide(store, feedback_id, "accept")
-    return feedback_id
-
-
-def decide(store: Store, feedback_id: str, decision: Any) -> None:
-    with store.session(write=True) as session:
-        review.decide(
-            session, store.settings, feedback_id=feedback_id, decision=decision, reviewer="rita"
-        )
-        session.commit()
+    return said, promoted(store, model, replay_share=0)
 
 
 @pytest.fixture(scope="module")

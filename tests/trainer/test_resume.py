@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.test_learner import ask, demonstration, plan
+from tests.trainer.rounds import ask, demonstration
+from tests.trainer.test_learner import plan
 from trainer import checkpoints
 from trainer.checkpoints import COMPLETE, TENSORS
 from trainer.curve import Progress

@@ -12,39 +12,31 @@ from feedback.store import Store
 from serving.forgetting import forget
 from tests import builders
 from tests.serving.command_line import store_at
-from tests.trainer.test_bad_input import corrected
+from tests.trainer import shop
+from tests.trainer.shop import corrected
 from trainer import candidate as making
 from trainer import checkpoints, curve, learner, lease, registry, snapshot
 from trainer import round as rounds
 from trainer.executors.warm import WarmExecutor
 from trainer.interpolation import interpolate
 from trainer.models import Adapter, Round
-from trainer.settings import Plan, TrainerSettings
+from trainer.settings import Plan
 
 PATIENCE_SECONDS = 120.0
 STEPS = 60
-SETTINGS = TrainerSettings(
-    gate="report-only",
-    rank=4,
-    epochs=0.1,
-    minimum_steps=STEPS,
-    replay_share=0,
-    replay_minimum=0,
-    held_out_share=0.01,
-    max_new_tokens=2,
-    threads=1,
-    checkpoint_seconds=0,
-)
+OPTIONS = {
+    "minimum_steps": STEPS,
+    "replay_share": 0,
+    "held_out_share": 0.01,
+    "max_new_tokens": 2,
+    "checkpoint_seconds": 0,
+}
 
 
 def opened(store: Store, model: Path) -> Round:
     for number in range(6):
         corrected(store, f"What is {number}?", f"It is {number}.", who=f"p{number}")
-    settings = SETTINGS.model_copy(update={"base_model": str(model)})
-    with store.session(write=True) as session:
-        row = rounds.open(session, store.settings, settings, trigger="test")
-        session.commit()
-        return rounds.get(session, row.id)
+    return shop.opened(store, model, **OPTIONS)
 
 
 def wait_for(folder: Path, step: int) -> None:
@@ -87,7 +79,7 @@ def test_killed_at_three_places_a_round_ends_in_the_same_adapter(
     taken_up = [note for note in ended.counts["notes"] if "Taken up again" in note]
     assert len(taken_up) == 3
     assert not kept.exists()
-    drawn = curve.read(curve.place(data_dir, row.id))
+    drawn = curve.drawn(data_dir, row.id)
     assert [step["step"] for step in drawn] == list(range(1, STEPS + 1))
 
     assert ended.snapshot_sha256 is not None

@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.trainer.test_learner import demonstration, learn
+from tests.trainer.rounds import demonstration
+from tests.trainer.test_learner import learn
 from trainer.examples import Example
 from trainer.schedules import triangular
 from trainer.settings import Plan

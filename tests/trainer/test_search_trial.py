@@ -12,7 +12,7 @@ from feedback.models import Receipt
 from feedback.store import Store
 from tests import builders
 from tests.builders import plan
-from tests.trainer.test_receipts_agree import FACTS, corrected
+from tests.trainer.shop import FACTS, priced
 from trainer import material
 from trainer.learner import Cancelled
 from trainer.search_trial import FEWEST_DEV, Bench, Preview, preview
@@ -24,7 +24,7 @@ COLOURS = ("red", "blue", "green", "black")
 def fill(store: Store) -> None:
     for colour in COLOURS:
         for name in FACTS:
-            corrected(store, f"{colour} {name}", f"The {colour} {name} is {len(name)} dollars.")
+            priced(store, f"{colour} {name}")
     builders.say(store, "fan", rating="up")
 
 
@@ -56,7 +56,9 @@ def test_nothing_is_claimed_and_nobody_judges_what_chose_the_plan(store: Store) 
     row = builders.opened_round(store)
     with store.session(write=True) as session:
         harvest.claim(session, store.settings, row.id)
-        gathered = material.gather(session, row, asked, store.settings.data_dir)
+        gathered = material.gather(
+            session, asked, store.settings.data_dir, round_id=row.id, incumbent_id=None
+        )
     judges_it = {word.feedback_id for word in material.sort(gathered, asked).held_out}
     assert len(judges_it) == judges and judges_it.isdisjoint(left)
 
@@ -64,7 +66,7 @@ def test_nothing_is_claimed_and_nobody_judges_what_chose_the_plan(store: Store) 
 def test_too_little_and_an_open_round_are_refused(store: Store) -> None:
     with pytest.raises(Conflict, match="no accepted feedback"):
         preview(store, store.settings, plan())
-    corrected(store, "lamp", "The lamp is 4 dollars.")
+    priced(store, "lamp")
     with pytest.raises(Invalid, match="luck"):
         preview(store, store.settings, plan())
     builders.opened_round(store)

@@ -6,37 +6,11 @@ import pytest
 from sqlmodel import select
 
 from feedback.errors import Conflict, Invalid, NotFound
-from feedback.ids import new_id
 from feedback.store import Store
 from tests import builders
 from trainer import opening, registry, starting
-from trainer.models import Adapter, PastExample, Round
+from trainer.models import Round
 from trainer.settings import TrainerSettings
-
-
-def live(store: Store, made: Adapter) -> Adapter:
-    with store.session(write=True) as session:
-        registry.promote(session, made.id, actor="test", reason="test")
-        session.commit()
-    return made
-
-
-def learned(store: Store, made: Adapter) -> None:
-    """The adapter's round learned something from feedback."""
-    assert made.round_id is not None
-    with store.session(write=True) as session:
-        row = PastExample(
-            id=new_id("pst"),
-            round_id=made.round_id,
-            split="train",
-            messages=builders.messages(),
-            target="x",
-            feedback_ids=[],
-            cluster="c",
-            created_at=0.0,
-        )
-        session.add(row)
-        session.commit()
 
 
 def resolved(store: Store, wanted: str | None, live_id: str | None) -> str | None:
@@ -45,9 +19,9 @@ def resolved(store: Store, wanted: str | None, live_id: str | None) -> str | Non
 
 
 def test_a_checkpoint_beside_the_live_adapter_is_where_the_next_round_starts(store: Store) -> None:
-    root = live(store, builders.published(store))
+    root = builders.live(store, builders.published(store))
     checkpoint = builders.published(store, parent=root.id)
-    end = live(store, builders.published(store, parent=root.id))
+    end = builders.live(store, builders.published(store, parent=root.id))
     assert resolved(store, checkpoint.id, end.id) == checkpoint.id
     assert resolved(store, None, end.id) is None
     with store.session(write=True) as session:
@@ -62,7 +36,7 @@ def test_a_checkpoint_beside_the_live_adapter_is_where_the_next_round_starts(sto
 
 def test_once_what_is_live_descends_from_it_rounds_go_on_from_what_is_live(store: Store) -> None:
     checkpoint = builders.published(store)
-    end = live(store, builders.published(store, parent=checkpoint.id))
+    end = builders.live(store, builders.published(store, parent=checkpoint.id))
     assert resolved(store, checkpoint.id, end.id) is None
     assert resolved(store, end.id, end.id) is None
 
@@ -80,17 +54,17 @@ def test_no_round_starts_from_what_was_refused_unknown_or_of_another_base(store:
 
 def test_a_checkpoint_older_than_what_feedback_taught_since_is_refused(store: Store) -> None:
     checkpoint = builders.published(store)
-    end = live(store, builders.published(store))
-    learned(store, end)
+    end = builders.live(store, builders.published(store))
+    builders.learned(store, end)
     with pytest.raises(Conflict, match="older than round") as fault:
         resolved(store, checkpoint.id, end.id)
     assert str(end.round_id) in fault.value.message
 
 
 def test_rolling_back_passes_over_a_checkpoint_that_nobody_judged(store: Store) -> None:
-    root = live(store, builders.published(store))
+    root = builders.live(store, builders.published(store))
     checkpoint = builders.published(store, parent=root.id)
-    live(store, builders.published(store, parent=checkpoint.id))
+    builders.live(store, builders.published(store, parent=checkpoint.id))
     with store.session(write=True) as session:
         assert registry.rollback(session, actor="test").live_id == root.id
         session.commit()

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.test_learner import ask, demonstration, plan
+from tests.trainer.rounds import ask, demonstration
+from tests.trainer.test_learner import plan
 from trainer.curve import Progress
 from trainer.examples import Example
 from trainer.learner import Trained, train

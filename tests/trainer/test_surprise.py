@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from feedback.ids import new_id
 from feedback.models import Receipt
 from feedback.store import Store
 from tests import builders
 from tests.builders import old, plan, word
 from trainer import material, replay, surprise
 from trainer.examples import Example, Message, build
-from trainer.models import PastExample
 from trainer.references import References
 from trainer.replay import Old, Sampling
 
@@ -137,33 +135,17 @@ def test_a_past_examples_trust_is_that_of_the_best_word_for_it(
 ) -> None:
     said = [builders.say(store, who, rating="down") for who in ("ana", "ben")]
     adapter = builders.published(store)
-    assert adapter.round_id is not None
     with store.session(write=True) as session:
         for receipt in session.exec(select(Receipt)):
             receipt.weight, receipt.probability = 0.1, None
             if receipt.feedback_id == said[1]:
                 receipt.weight, receipt.probability = weight, probability
             session.add(receipt)
-        session.add(
-            PastExample(
-                id=new_id("pst"),
-                round_id=adapter.round_id,
-                split="train",
-                messages=builders.messages(),
-                target="It is.",
-                feedback_ids=said,
-                cluster="per_x",
-                created_at=0,
-            )
-        )
         session.commit()
-    opened = builders.opened_round(store, incumbent_id=adapter.id)
-    with store.session() as session:
-        for sampling, expected in (("half", trust), ("uniform", 1.0)):
-            found = material.gather(
-                session, opened, plan(replay_sampling=sampling), store.settings.data_dir
-            )
-            assert [each.trust for each in found.past] == [expected]
+    builders.learned(store, adapter, feedback_ids=said)
+    for sampling, expected in (("half", trust), ("uniform", 1.0)):
+        found = builders.gathered(store, adapter.id, plan(replay_sampling=sampling))
+        assert [each.trust for each in found.past] == [expected]
 
 
 def test_liked_answers_carry_the_trust_of_the_word() -> None:

@@ -13,7 +13,8 @@ from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
 from feedback.errors import Invalid
-from tests.trainer.test_learner import demonstration, plan
+from tests.trainer.rounds import demonstration
+from tests.trainer.test_learner import plan
 from trainer import trackers
 from trainer.learner import Trained, train
 

@@ -13,19 +13,12 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    AutoModelForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoModelForCausalLM
+
+from tests import random_llama
+from tests.random_llama import TEMPLATE
 
 CONTEXT_TOKENS = 256
-TEMPLATE = (
-    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
-    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
 CALLING_TEMPLATE = (
     "{% if tools %}<|system|>{% for tool in tools %}{{ tool['function'] | tojson }}{% endfor %}"
     "<|end|>{% endif %}{% for message in messages %}"
@@ -60,37 +53,19 @@ def build_base(
         added: more tokens, of which a text shows everything.
         words: rows of the embedding; by default as many as the tokenizer has tokens.
     """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    special = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=360, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    return random_llama.build(
+        folder,
+        _SENTENCES,
+        tokens=360,
+        special=("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"),
+        hidden=hidden,
+        layers=layers,
+        context_tokens=context_tokens,
+        spread=1.6 / hidden**0.5,
+        template=template,
+        added=added,
+        words=words,
     )
-    tokenizer.train_from_iterator(_SENTENCES, trainer)
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|pad|>"
-    )
-    wrapped.chat_template = template
-    wrapped.add_tokens(list(added))
-    wrapped.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=words or len(wrapped),
-        hidden_size=hidden,
-        intermediate_size=2 * hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=context_tokens,
-        initializer_range=1.6 / hidden**0.5,
-        bos_token_id=None,
-        eos_token_id=wrapped.eos_token_id,
-        pad_token_id=wrapped.pad_token_id,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
 
 
 def build_adapter(base: Path, folder: Path, seed: int, rank: int = 4) -> Path:
