@@ -238,7 +238,10 @@ def _deploy(
         created_at=time.time(),
     )
     states = {canary_id: "canary", live_id: "live"}
-    for adapter in session.exec(select(Adapter).where(Adapter.project_id == PROJECT)):
+    # As they are now: one that was read before `current` was may have been retired meanwhile, and
+    # setting what it seems to be already would write nothing.
+    query = select(Adapter).where(Adapter.project_id == PROJECT)
+    for adapter in session.exec(query.execution_options(populate_existing=True)):
         if adapter.id in states:
             adapter.state = states[adapter.id]
         elif adapter.state in ("live", "canary"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from feedback import durable
 from feedback.errors import Conflict, Invalid, NotFound
@@ -284,6 +284,29 @@ def test_a_deployment_that_somebody_overtook_is_a_conflict(
         promote(store, two.id)
     monkeypatch.undo()
     assert states(store) == {one.id: "live", two.id: "candidate"}
+
+
+def test_what_was_read_before_another_deployed_is_read_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = builders.published(store), builders.published(store)
+    promote(store, one.id)
+    read, looked = registry.live, False
+
+    def overtaken(session: Session) -> Deployment | None:
+        nonlocal looked
+        if not looked:  # between the look at the adapter and the look at the deployment
+            looked = True
+            session.commit()  # SQLite lets nobody write meanwhile
+            promote(store, two.id)
+        return read(session)
+
+    monkeypatch.setattr(registry, "live", overtaken)
+    with store.session() as session:
+        registry.get(session, one.id)
+        registry.promote(session, one.id, actor="test", reason="test")
+        session.commit()
+    assert states(store) == {one.id: "live", two.id: "retired"}
 
 
 def test_of_two_promotions_at_once_each_is_whole_or_a_conflict(store: Store) -> None:
