@@ -7,7 +7,7 @@ nothing of what is asked.
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 _HEAD_END = b"\r\n\r\n"
@@ -54,48 +54,6 @@ async def as_fast_as_it_goes(
     for talk in talks:
         talk.close()
     return answered / seconds
-
-
-async def at_a_rate(
-    host: str,
-    port: int,
-    request: Callable[[int], bytes],
-    *,
-    per_second: float,
-    seconds: float,
-    connections: int,
-    expected: int,
-) -> list[float]:
-    """Send at moments that were fixed beforehand, however slow the answers are (an open loop).
-
-    Returns:
-        The seconds from the moment at which each request was due to its answer: waiting for a free
-        connection counts.
-    """
-    free: asyncio.Queue[_Talk] = asyncio.Queue()
-    for _ in range(connections):
-        free.put_nowait(await _talk(host, port))
-    waits: list[float] = []
-
-    async def ask(number: int, due: float) -> None:
-        talk = await free.get()
-        check(await talk.ask(request(number)), expected, talk)
-        waits.append(time.perf_counter() - due)
-        free.put_nowait(talk)
-
-    asked: set[asyncio.Task[None]] = set()
-    began = time.perf_counter() + 0.1
-    for number in range(round(per_second * seconds)):
-        due = began + number / per_second
-        if (ahead := due - time.perf_counter()) > 0:
-            await asyncio.sleep(ahead)
-        task = asyncio.create_task(ask(number, due))
-        asked.add(task)
-        task.add_done_callback(asked.discard)
-    await asyncio.gather(*asked)
-    while not free.empty():
-        free.get_nowait().close()
-    return waits
 
 
 def check(status: int, expected: int, talk: "_Talk") -> None:

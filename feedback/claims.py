@@ -4,18 +4,21 @@ Everything is read as columns and written at once: a round may claim ten thousan
 """
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, true, update
+from sqlalchemy import ColumnElement, bindparam, exists, true
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from feedback.columns import columns
 from feedback.ids import portions
 from feedback.models import Exchange, Feedback, Receipt, Review
+from feedback.rows import update_rows
 from feedback.settings import PROJECT
 from feedback.statements import explicit
+
+TEXT, NUMBER = "text", "double precision"
 
 
 class Marks:
@@ -23,8 +26,9 @@ class Marks:
 
     def __init__(self, round_id: str) -> None:
         self._round_id = round_id
-        self._taken: list[dict[str, Any]] = []
-        self._others: list[dict[str, Any]] = []
+        self._taken: list[tuple[Any, ...]] = []
+        self._signals: list[tuple[Any, ...]] = []
+        self._others: list[tuple[Any, ...]] = []
 
     def take(
         self,
@@ -35,45 +39,44 @@ class Marks:
         accepted_by: str | None = None,
     ) -> None:
         """The round learns from this."""
-        self._taken.append(
-            {"id": feedback_id, "weight": weight, "probability": probability, "by": accepted_by}
-        )
+        row = feedback_id, self._round_id, weight, probability
+        if accepted_by is None:
+            self._taken.append(row)
+        else:
+            self._signals.append((*row, accepted_by))
 
     def refuse(self, feedback_id: str, reason: str, *, role: str | None = None) -> None:
         """No round learns from this."""
-        self._others.append(
-            {"id": feedback_id, "status": "refused", "reason": reason, "role": role}
-        )
+        self._others.append((feedback_id, "refused", reason, role))
 
     def leave(self, feedback_id: str, reason: str) -> None:
         """Another round may."""
-        self._others.append(
-            {"id": feedback_id, "status": "waiting", "reason": reason, "role": None}
-        )
+        self._others.append((feedback_id, "waiting", reason, None))
 
     def write(self, session: Session) -> int:
         """Write everything; returns how much the round holds."""
-        mark = update(Receipt).where(col(Receipt.feedback_id) == bindparam("id"))
-        connection, now = session.connection(), time.time()
-        if self._taken:
-            taken = mark.values(
-                round_id=self._round_id,
-                weight=bindparam("weight"),
-                probability=bindparam("probability"),
-                accepted_by=func.coalesce(bindparam("by"), Receipt.accepted_by),
-                updated_at=now,
-            )
-            connection.execute(taken, self._taken)
-        if self._others:
-            others = mark.values(
-                status=bindparam("status"),
-                reason=bindparam("reason"),
-                role=bindparam("role"),
-                updated_at=now,
-            )
-            connection.execute(others, self._others)
-        session.expire_all()  # what is loaded already is not what is written now
-        return len(self._taken)
+        held = {"round_id": TEXT, "weight": NUMBER, "probability": NUMBER}
+        write_receipts(session, held, self._taken)
+        write_receipts(session, {**held, "accepted_by": TEXT}, self._signals)
+        write_receipts(session, dict.fromkeys(("status", "reason", "role"), TEXT), self._others)
+        return len(self._taken) + len(self._signals)
+
+
+def write_receipts(
+    session: Session, columns: Mapping[str, str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Write values of their own on receipts, with the time. The caller commits.
+
+    Args:
+        session: a writing session; what it has loaded is read again when it is used.
+        columns: what is set, with the type.
+        rows: the feedback id, then a value for each of `columns`.
+    """
+    now = time.time()
+    told = [(*row, now) for row in rows]
+    table = cast(str, Receipt.__tablename__)
+    update_rows(session.connection(), table, "feedback_id", {**columns, "updated_at": NUMBER}, told)
+    session.expire_all()
 
 
 def same_feedback() -> ColumnElement[bool]:

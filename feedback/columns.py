@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import ColumnElement, Select, String, cast, func, select
 from sqlmodel import col
 
 from feedback.settings import PROJECT
-
-_decode = json.JSONDecoder().raw_decode
 
 
 def columns(*wanted: Any) -> Select[Any]:
@@ -29,7 +28,12 @@ def as_text(column: Any) -> ColumnElement[str]:
 
 def decoded(text: str) -> Any:
     """Return what a JSON column holds."""
-    return _decode(text)[0]
+    try:
+        return from_json(text)  # in half the time that Python's own takes
+    except ValueError:
+        return json.loads(
+            text
+        )  # which is less strict: half a surrogate pair is none of its business
 
 
 def here(project_id: Any) -> ColumnElement[bool]:

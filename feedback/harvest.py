@@ -16,7 +16,16 @@ from sqlmodel import Session, col
 from sqlmodel import select as select_rows
 
 from feedback import receipts, review, trust, votes
-from feedback.claims import Marks, claimable, free, held_by, rivals, same_feedback
+from feedback.claims import (
+    TEXT,
+    Marks,
+    claimable,
+    free,
+    held_by,
+    rivals,
+    same_feedback,
+    write_receipts,
+)
 from feedback.columns import as_text, columns, decoded, uncollected
 from feedback.models import Exchange, Feedback, Receipt, Status
 from feedback.passed_over import passed_over
@@ -311,34 +320,45 @@ def finish(session: Session, round_id: str, fates: Mapping[str, Fate]) -> None:
     Signals that make one word share its fate. Where the gate refused a round they are refused with
     it: nobody reviews clicks.
     """
-    now = time.time()
-    held = list(
-        session.exec(
-            select_rows(Receipt, Feedback).join(Feedback, same_feedback()).where(*held_by(round_id))
+    session.flush()
+    query = (
+        columns(
+            Receipt.feedback_id,
+            Receipt.status,
+            Receipt.reason,
+            Receipt.adapter_id,
+            Receipt.role,
+            Receipt.accepted_by,
+            Feedback.exchange_id,
+            Feedback.choice,
+            Feedback.person_id,
         )
+        .select_from(Receipt)
+        .join(Feedback, same_feedback())
+        .where(*held_by(round_id))
+        .with_for_update(of=Receipt)
     )
+    held = session.connection().execute(query).all()
     shared: dict[tuple[object, ...], Fate] = {}
-    for receipt, feedback in held:
-        if receipt.accepted_by == trust.SIGNAL and receipt.feedback_id in fates:
-            shared.setdefault(_slot(feedback), fates[receipt.feedback_id])
-    for receipt, feedback in held:
-        fate = fates.get(receipt.feedback_id)
-        if receipt.accepted_by == trust.SIGNAL:
-            fate = fate or shared.get(_slot(feedback))
+    for row in held:
+        if row.accepted_by == trust.SIGNAL and row.feedback_id in fates:
+            shared.setdefault(_slot(row), fates[row.feedback_id])
+    written = []
+    for row in held:
+        fate, accepted_by = fates.get(row.feedback_id), row.accepted_by
+        if accepted_by == trust.SIGNAL:
+            fate = fate or shared.get(_slot(row))
             if fate is not None and fate.status == "review":
                 fate = Fate("refused", f"The gate refused round {round_id}.")
             if fate is None or fate.status == "waiting":
-                receipt.accepted_by = None
+                accepted_by = None
+        kept = round_id if fate is not None and fate.status != "waiting" else None
         if fate is None:
-            receipt.round_id = None
-        else:
-            receipt.status = fate.status
-            receipt.reason = fate.reason
-            receipt.adapter_id = fate.adapter_id
-            receipt.role = fate.role
-            receipt.round_id = round_id if fate.status != "waiting" else None
-        receipt.updated_at = now
-        session.add(receipt)
+            fate = Fate(row.status, row.reason, row.adapter_id, row.role)
+        told = fate.status, fate.reason, fate.adapter_id, fate.role
+        written.append((row.feedback_id, kept, accepted_by, *told))
+    names = ("round_id", "accepted_by", "status", "reason", "adapter_id", "role")
+    write_receipts(session, dict.fromkeys(names, TEXT), written)
 
 
 def release(session: Session, round_id: str, reason: str) -> int:
@@ -352,8 +372,8 @@ def release(session: Session, round_id: str, reason: str) -> int:
     return done.rowcount
 
 
-def _slot(feedback: Feedback) -> tuple[object, ...]:
-    return feedback.exchange_id, feedback.choice, feedback.person_id
+def _slot(row: Any) -> tuple[object, ...]:
+    return row.exchange_id, row.choice, row.person_id
 
 
 def _right(row: Any) -> float | None:

@@ -116,10 +116,12 @@ class _Bags:
         first = np.cumsum(self._size) - self._size
         rarer = np.arange(len(self._text)) - first[self._text] < spare[self._text]
         text, code = self._text[rarer], self._code[rarer]
-        _, which, count = np.unique(code, return_inverse=True, return_counts=True)
-        text, code = text[count[which] > 1], code[count[which] > 1]
-        if not len(text):
+        ordered = np.sort(code)
+        shared = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        if not len(shared):
             return
+        nearest = shared[np.minimum(np.searchsorted(shared, code), len(shared) - 1)]
+        text, code = text[nearest == code], code[nearest == code]
         met, starts = np.unique(text, return_index=True)
         ends = np.append(starts[1:], len(text)).tolist()
         codes = code.tolist()
@@ -140,9 +142,12 @@ class _Bags:
         word = codes[np.array(self._words)]
         within = text[1:] == text[:-1]
         pair = word[:-1] * np.uint64(0x9E3779B97F4A7C15) + word[1:]  # any odd number; it wraps
-        text, code = np.append(text, text[1:][within]), np.append(word, pair[within])
-        kept = (code & self._sampled[text]) == 0
-        text, code = text[kept], code[kept]
+        # What is not looked at is left out before anything is put together: it may be half of it all.
+        sampled = np.repeat(self._sampled, self._lengths)
+        word_kept = (word & sampled) == 0
+        pair_kept = within & ((pair & sampled[1:]) == 0)
+        text = np.append(text[word_kept], text[1:][pair_kept])
+        code = np.append(word[word_kept], pair[pair_kept])
         # How often each comes, roughly: any order that is the same for all texts would be right.
         bucket = (code >> np.uint64(64 - _TEXT_BITS)).astype(np.int64)
         often = np.minimum(np.bincount(bucket)[bucket], (1 << _RARE_BITS) - 1).astype(np.uint64)

@@ -7,7 +7,7 @@ milliseconds. And the texts of the statements are few, so that each is prepared 
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -40,6 +40,28 @@ def insert_rows(
     sqlite = connection.dialect.name == "sqlite"
     for part in _parts(rows):
         statement = _insert(table, columns, len(part), sqlite, skip_known)
+        connection.exec_driver_sql(statement, tuple(chain.from_iterable(part)))
+
+
+def update_rows(
+    connection: Connection,
+    table: str,
+    key: str,
+    columns: Mapping[str, str],
+    rows: Sequence[tuple[Any, ...]],
+) -> None:
+    """Update rows within the caller's transaction, each with values of its own.
+
+    Args:
+        connection: of the caller's transaction.
+        table: its name.
+        key: the column, of text, that tells the rows apart.
+        columns: what is set, and its type as SQL writes it: PostgreSQL does not guess it.
+        rows: the key, then a value for each of `columns`.
+    """
+    sqlite = connection.dialect.name == "sqlite"
+    for part in _parts(rows):
+        statement = _update(table, key, tuple(columns.items()), len(part), sqlite)
         connection.exec_driver_sql(statement, tuple(chain.from_iterable(part)))
 
 
@@ -80,3 +102,19 @@ def _insert(table: str, columns: tuple[str, ...], rows: int, sqlite: bool, skip_
     names = ", ".join(f'"{column}"' for column in columns)
     ending = " ON CONFLICT DO NOTHING" if skip_known else ""
     return f'INSERT INTO "{table}" ({names}) VALUES {", ".join([row] * rows)}{ending}'
+
+
+@cache
+def _update(
+    table: str, key: str, columns: tuple[tuple[str, str], ...], rows: int, sqlite: bool
+) -> str:
+    row = f"({', '.join(['?' if sqlite else '%s'] * (len(columns) + 1))})"
+    # Both databases call the columns of values so, in their order.
+    values = ", ".join(
+        f'"{name}" = CAST(new.column{number} AS {kind})'
+        for number, (name, kind) in enumerate(columns, start=2)
+    )
+    return (
+        f'UPDATE "{table}" SET {values} FROM (VALUES {", ".join([row] * rows)}) AS new '
+        f'WHERE "{table}"."{key}" = new.column1'
+    )

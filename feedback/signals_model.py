@@ -3,13 +3,12 @@
 Pure: knows no database and no receipts. scikit-learn is loaded once there is enough to learn from.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from feedback.calibration import Bin, auc, auc_error, bins, brier, expected_error
+from feedback.signals_fit import Fitted, Signals, Table, one_thread, tabled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,19 +16,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-Signals = Mapping[str, float | None]
-
 FEWEST_PAIRS = 50
 FEWEST_OF_EACH = 10
 """So many satisfied and so many dissatisfied people's answers at least."""
 FEWEST_PEOPLE = 5
 FOLDS = 5
-MOST_NAMES = 40
-"""A client may make up names of signals; only the commonest are looked at."""
-FEWEST_SEEN = 5
-"""What was seen, or not seen, less often says nothing."""
-PENALTY = 1.0
-"""Inverse strength of the ridge penalty on standardised columns (scikit-learn's `C`)."""
 CONFIDENCE_Z = 1.645
 """One-sided 95%."""
 
@@ -86,7 +77,7 @@ class Learnt:
     calibration_error: float | None = None
     bins: tuple[Bin, ...] = ()
     signals: tuple[Worth, ...] = ()
-    _fitted: "_Fitted | None" = field(default=None, repr=False)
+    _fitted: Fitted | None = field(default=None, repr=False)
 
     def predict(self, signals: Sequence[Signals]) -> list[float]:
         """Return the probability of satisfaction for each set of signals.
@@ -96,7 +87,7 @@ class Learnt:
         """
         if self._fitted is None:
             raise ValueError(f"nothing was learned: {self.reason}")
-        return [float(each) for each in self._fitted.predict(signals)]
+        return [float(each) for each in self._fitted.predict_signals(signals)]
 
     def tells(self, satisfied: float) -> bool:
         """Whether a probability says more than the base rate does, and in the same direction.
@@ -118,10 +109,8 @@ def learn(
 ) -> Learnt:
     """Learn from pairs of signals and votes, and measure it on people held out.
 
-    Logistic regression (a calibrated model by its loss) with a ridge penalty on columns per signal:
-    whether it was seen, and the logarithm of its size with its square. Measured by cross-fitting:
-    five folds that split no person, each predicted by a model of the others. It is not usable with
-    too few pairs, nor where it cannot be told from chance.
+    Measured by cross-fitting: five folds that split no person, each predicted by a model of the
+    others. It is not usable with too few pairs, nor where it cannot be told from chance.
 
     Args:
         signals: per pair, what was observed.
@@ -150,7 +139,10 @@ def learn(
     weight = np.array([weights[at] for at in counted], dtype=np.float64)
     weight *= len(weight) / weight.sum()
     folds = _folds(truth, people)
-    predicted = _cross_fitted(signals, truth, weight, folds)
+    table = tabled(signals)
+    with one_thread():
+        predicted = _cross_fitted(table, truth, weight, folds)
+        fitted = Fitted(table, truth, weight)
     clusters = np.unique(people, return_inverse=True)[1]
     area = auc(truth, predicted)
     low = area - CONFIDENCE_Z * auc_error(truth, predicted, clusters)
@@ -164,10 +156,11 @@ def learn(
         )
     worth = []
     if per_signal:
-        for name in _Columns(signals).names:
-            without = [{key: each[key] for key in each if key != name} for each in signals]
-            lost = area - auc(truth, _cross_fitted(without, truth, weight, folds))
-            worth.append(_worth(name, signals, truth, auc_lost=lost))
+        for name in table.names:
+            with one_thread():
+                without = _cross_fitted(table.without(name), truth, weight, folds)
+            lost = area - auc(truth, without)
+            worth.append(_worth(name, table, truth, auc_lost=lost))
     return Learnt(
         **about,
         usable=not reason,
@@ -180,7 +173,7 @@ def learn(
         calibration_error=expected_error(truth, predicted),
         bins=tuple(bins(truth, predicted)),
         signals=tuple(sorted(worth, key=lambda each: -each.auc_lost)),
-        _fitted=_Fitted(signals, truth, weight),
+        _fitted=fitted,
     )
 
 
@@ -204,7 +197,7 @@ def _folds(truth: "Floats", people: Sequence[str]) -> "list[tuple[Any, Any]]":
 
 
 def _cross_fitted(
-    signals: Sequence[Signals],
+    table: Table,
     truth: "Floats",
     weight: "Floats",
     folds: "Sequence[tuple[Any, Any]]",
@@ -216,15 +209,13 @@ def _cross_fitted(
     for training, held_out in folds:
         if len(set(truth[training])) < 2:
             continue  # all of one opinion: nothing to learn, so the base rate stands
-        fitted = _Fitted([signals[at] for at in training], truth[training], weight[training])
-        predicted[held_out] = fitted.predict([signals[at] for at in held_out])
+        fitted = Fitted(table.rows(training), truth[training], weight[training])
+        predicted[held_out] = fitted.predict(table.rows(held_out))
     return predicted
 
 
-def _worth(name: str, signals: Sequence[Signals], truth: "Floats", *, auc_lost: float) -> Worth:
-    import numpy as np
-
-    seen = np.array([name in each for each in signals])
+def _worth(name: str, table: Table, truth: "Floats", *, auc_lost: float) -> Worth:
+    seen = table.seen[:, table.names.index(name)]
     return Worth(
         name=name,
         seen=int(seen.sum()),
@@ -232,83 +223,3 @@ def _worth(name: str, signals: Sequence[Signals], truth: "Floats", *, auc_lost: 
         satisfied_without=float(truth[~seen].mean()) if not seen.all() else None,
         auc_lost=auc_lost,
     )
-
-
-class _Columns:
-    """How observations become numbers; learned from the observations that train."""
-
-    def __init__(self, signals: Sequence[Signals]) -> None:
-        seen = Counter(name for each in signals for name in each)
-        sized = Counter(
-            name for each in signals for name, value in each.items() if value is not None
-        )
-        common = [name for name, count in seen.most_common(MOST_NAMES) if count >= FEWEST_SEEN]
-        self.names = sorted(common)
-        # A signal that is always there tells nothing by being there.
-        self._present = [name for name in self.names if len(signals) - seen[name] >= FEWEST_SEEN]
-        self._sized = [name for name in self.names if sized[name] >= FEWEST_SEEN]
-        self._range: dict[str, tuple[float, float]] = {}
-        for name in self._sized:
-            self._range[name] = _middle(
-                [_log(each[name]) for each in signals if each.get(name) is not None]
-            )
-
-    def matrix(self, signals: Sequence[Signals]) -> "Floats":
-        """(observations, columns); what is not known is the middle of what is."""
-        import numpy as np
-
-        columns = [np.array([float(name in each) for each in signals]) for name in self._present]
-        for name in self._sized:
-            low, high = self._range[name]
-            middle, half = (low + high) / 2, max((high - low) / 2, 1e-9)
-            sizes = np.array([_log(each.get(name)) for each in signals])
-            known = np.array([each.get(name) is not None for each in signals])
-            # One absurd size must not outweigh a thousand others.
-            scaled = np.where(known, (np.clip(sizes, low, high) - middle) / half, 0.0)
-            columns += [scaled, scaled**2]
-        return np.column_stack(columns) if columns else np.zeros((len(signals), 1))
-
-
-class _Fitted:
-    """One fitted model with its columns."""
-
-    def __init__(self, signals: Sequence[Signals], truth: "Floats", weight: "Floats") -> None:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
-        self._columns = _Columns(signals)
-        matrix = self._columns.matrix(signals)
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, max_iter=1000))
-        with _one_thread():
-            self._model = model.fit(matrix, truth, logisticregression__sample_weight=weight)
-
-    def predict(self, signals: Sequence[Signals]) -> "Floats":
-        """The probability of satisfaction, per observation."""
-        matrix = self._columns.matrix(signals)
-        with _one_thread():
-            found: Floats = self._model.predict_proba(matrix)[:, 1]
-        return found
-
-
-def _one_thread() -> "AbstractContextManager[Any]":
-    """Several threads would wait for each other, busily, for longer than this takes."""
-    from threadpoolctl import threadpool_limits
-
-    limits: AbstractContextManager[Any] = threadpool_limits(1)
-    return limits
-
-
-def _log(value: float | None) -> float:
-    """The logarithm of a size, its sign kept; 0 for 0."""
-    import math
-
-    return 0.0 if value is None else math.copysign(math.log1p(abs(value)), value)
-
-
-def _middle(values: Sequence[float]) -> tuple[float, float]:
-    """The range that holds all but a hundredth at either end."""
-    import numpy as np
-
-    low, high = np.quantile(values, [0.01, 0.99])
-    return float(low), float(high)

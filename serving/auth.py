@@ -57,6 +57,7 @@ class KeyRing:
         self._any = False
         self._read_at = -1.0
         self._known_at = -STALE_SECONDS
+        self._reading: asyncio.Task[None] | None = None
 
     async def caller(self, authorization: str | None, client_host: str | None) -> Caller:
         """Return who calls; only a look at the database costs a thread.
@@ -99,15 +100,32 @@ class KeyRing:
         return any(each.key_id == key_id for each in self._keys.values())
 
     async def _fresh(self) -> None:
-        now = time.monotonic()
-        if now - self._read_at < REFRESH_SECONDS:
-            return
+        """Wait for the keys where what is known of them is too old; otherwise renew it meanwhile.
+
+        One reads for all: if each of a hundred requests looked for itself as the second ends, all
+        of them would wait for a hundred looks.
+        """
+        for _ in range(2):  # what is under way may have begun before another look was asked for
+            age = time.monotonic() - self._read_at
+            if age < REFRESH_SECONDS / 2:
+                return
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read())
+                self._reading.add_done_callback(_seen)
+            if age < REFRESH_SECONDS:
+                return
+            await asyncio.shield(self._reading)  # whoever goes away does not stop it
+
+    async def _read(self) -> None:
+        asked_at = self._read_at
         try:
             await asyncio.to_thread(self._refresh)
         except (Unavailable, StorageFull):
-            if now - self._known_at > STALE_SECONDS:
+            # Asked again in a second, and not by every request.
+            if time.monotonic() - self._known_at > STALE_SECONDS:
                 raise
-            self._read_at = now  # asked again in a second, and not by every request
+        if self._read_at == asked_at:
+            self._read_at = time.monotonic()
 
     def _refresh(self) -> None:
         with self._store.session() as session:
@@ -118,7 +136,7 @@ class KeyRing:
             for row in rows
             if row.revoked_at is None
         }
-        self._read_at = self._known_at = time.monotonic()
+        self._known_at = time.monotonic()
 
 
 def require(caller: Caller, role: Role) -> None:
@@ -187,6 +205,12 @@ def audit(session: Session, *, actor: str, action: str, subject: str, detail: st
             at=time.time(),
         )
     )
+
+
+def _seen(reading: "asyncio.Task[None]") -> None:
+    """Whoever waited has the fault; where nobody did, the next one to need the keys meets it."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def _hash(token: str) -> str:

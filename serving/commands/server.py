@@ -58,6 +58,7 @@ def run(settings: Settings, *, roles: Sequence[Role]) -> None:
             http=receiving_within(settings.serving.receive_seconds),
             lifespan="off",
             log_config=None,
+            access_log=False,  # Heed writes a line of its own; uvicorn's would be made and dropped
             timeout_keep_alive=settings.serving.keep_alive_seconds,
             timeout_graceful_shutdown=LETTING_GO_SECONDS,
         )

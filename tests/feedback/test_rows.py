@@ -6,7 +6,7 @@ from sqlmodel import SQLModel, func, select
 
 from feedback.ledger import Event, Kept
 from feedback.models import Person
-from feedback.rows import FEW_ROWS, MOST_ROWS, insert_rows, rows_named
+from feedback.rows import FEW_ROWS, MOST_ROWS, insert_rows, rows_named, update_rows
 from feedback.store import Store
 from tests import builders
 
@@ -63,3 +63,30 @@ def test_as_much_feedback_as_a_statement_takes_fits_into_one(store: Store) -> No
     """Its rows have the most columns: neither database binds more than so many values at once."""
     said = builders.told(completion_id=builders.recorded(store))
     assert len(set(builders.tell(store, *[said] * (MOST_ROWS + 1)))) == MOST_ROWS + 1
+
+
+@pytest.mark.parametrize("count", [0, 1, FEW_ROWS + 1, MOST_ROWS + 45])
+def test_each_row_gets_its_own_values_and_nobody_elses(store: Store, count: int) -> None:
+    rows = [(f"per_{n}", "default", "key", 0.1 * n) for n in range(count + 1)]
+    changed = [(name, at + 0.7, f"key of {name}") for name, _, _, at in rows[1:]]
+    types = {"first_seen_at": "double precision", "key_id": "text"}
+    with store.session(write=True) as session:
+        insert_rows(session.connection(), "person", COLUMNS, rows)
+        update_rows(session.connection(), "person", "id", types, changed)
+        session.commit()
+    with store.session() as session:
+        found = session.exec(select(Person.id, Person.first_seen_at, Person.key_id)).all()
+    # To the last bit: numbers go as numbers, and not as text.
+    assert sorted(found) == sorted([("per_0", 0.0, "key"), *changed])
+
+
+def test_a_column_may_be_emptied_in_every_row(store: Store) -> None:
+    """PostgreSQL takes a column of nothing but NULL for text, unless it is told."""
+    name = builders.say(store, completion_id=builders.recorded(store), rating="up")
+    types = {"weight": "double precision", "round_id": "text"}
+    for values in ((0.25, "rnd_1"), (None, None)):
+        with store.session(write=True) as session:
+            update_rows(session.connection(), "receipt", "feedback_id", types, [(name, *values)])
+            session.commit()
+        found = builders.receipt_of(store, name)
+        assert (found.weight, found.round_id) == values

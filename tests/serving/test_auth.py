@@ -1,12 +1,16 @@
 """Who gets in: this machine alone until there is a key, then keys alone."""
 
+import asyncio
 import logging
+import threading
+import time
 
 import httpx
 import openai
 import pytest
 
-from serving.auth import create_key, is_loopback, revoke_key
+from feedback.store import Store
+from serving.auth import REFRESH_SECONDS, KeyRing, create_key, is_loopback, revoke_key
 from serving.engines.echo import EchoEngine
 from serving.engines.measured import Measured
 from tests.serving.conftest import Server, fault, on_sqlite, wait_until
@@ -195,3 +199,33 @@ def test_the_engine_is_not_reached_without_a_key(own: Server) -> None:
     answer = own.chat("hello")
     assert answer.status_code == 401
     assert httpx.get(f"{own.url}/healthz").status_code == 200
+
+
+def test_one_look_at_the_keys_serves_all_who_wait_for_it(store: Store) -> None:
+    ring, looks, gate = KeyRing(store), [0], threading.Event()
+    look = ring._refresh
+
+    def counted() -> None:
+        looks[0] += 1
+        assert gate.wait(60)
+        look()
+
+    async def crowd() -> None:
+        vars(ring)["_refresh"] = counted
+        callers = [asyncio.create_task(ring.caller(None, "127.0.0.1")) for _ in range(50)]
+        while not looks[0]:
+            await asyncio.sleep(0)
+        assert not any(each.done() for each in callers)  # nothing is known yet
+        gate.set()
+        assert {each.role for each in await asyncio.gather(*callers)} == {"admin"}
+        assert looks == [1]
+        # What is known and not too old is renewed meanwhile, and nobody waits.
+        gate.clear()
+        ring._read_at = time.monotonic() - 0.75 * REFRESH_SECONDS
+        assert (await ring.caller(None, "127.0.0.1")).role == "admin"
+        assert ring._reading is not None and not ring._reading.done()
+        gate.set()
+        await ring._reading
+        assert looks == [2]
+
+    asyncio.run(crowd())
