@@ -31,6 +31,11 @@ def new_ids(prefix: str, count: int) -> list[str]:
     return [head + _tail(int.from_bytes(roll)) for roll in rolls]
 
 
+def earliest_id(prefix: str, seconds: float) -> str:
+    """Return what sorts before every id made from this time on (Unix seconds), after those before."""
+    return f"{prefix}_{_moment(max(0, int(seconds * 1000)))}"
+
+
 def portions(ids: Iterable[str]) -> Iterator[list[str]]:
     """Yield ids as many at a time as every database binds in one statement, in a fixed order."""
     ordered = sorted(ids)

@@ -55,6 +55,8 @@ class Exchange(SQLModel, table=True):
     prompt_tokens: int
     completion_tokens: int
     state: str = "complete"
+    # From being admitted to the answer's end; unknown for what was imported, or answered before.
+    seconds: float | None = None
     created_at: float
 
 

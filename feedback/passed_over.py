@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from sqlalchemy import literal_column
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
@@ -42,7 +43,9 @@ def passed_over(session: Session, round_id: str) -> dict[str, tuple[str, ...]]:
             (col(earlier.project_id) == col(liked.project_id))
             & (col(earlier.prompt_hash) == col(liked.prompt_hash))
             & (col(earlier.person_id) == col(liked.person_id))
-            & (col(earlier.created_at) < col(liked.created_at)),
+            & (col(earlier.created_at) < col(liked.created_at))
+            # Nobody passed over what never came.
+            & (col(earlier.state) != literal_column("'failed'")),
         )
         .where(col(Feedback.rating) > MIDDLING, col(liked.person_id) == col(Feedback.person_id))
     )

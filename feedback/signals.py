@@ -64,7 +64,7 @@ class Observed:
         return bool(self.delivered) or not ACTS.isdisjoint(self.signals)
 
 
-def pairs(session: Session, *, most: int) -> list[Observed]:
+def pairs(session: Session, *, most: int, before: float | None = None) -> list[Observed]:
     """Return the newest answers that have both a vote and a signal of the same person.
 
     Those about which something was delivered come first; what is left of `most` is filled with
@@ -73,12 +73,14 @@ def pairs(session: Session, *, most: int) -> list[Observed]:
     Args:
         session: a session that only reads.
         most: so many at most.
+        before: of votes that came before this time alone, in Unix seconds.
     """
     found: dict[Slot, Observed] = {}
     for delivered in (True, False):
         left = most - len(found)
         if left > 0:
-            for row in session.connection().execute(_votes(delivered=delivered).limit(left)):
+            votes = _votes(delivered=delivered, before=before).limit(left)
+            for row in session.connection().execute(votes):
                 slot = (row.exchange_id, row.choice, row.person_id)
                 # Newest first: the first vote that is met is the one in force.
                 satisfied = row.correction is None and row.rating > MIDDLING
@@ -134,7 +136,7 @@ def observe(session: Session, observed: Sequence[Observed]) -> None:
         _deliver(session, ids, of_exchange, ending)
 
 
-def _votes(*, delivered: bool) -> Select[Any]:
+def _votes(*, delivered: bool, before: float | None) -> Select[Any]:
     clicked = aliased(Feedback)
     beside = exists().where(
         col(clicked.exchange_id) == col(Feedback.exchange_id),
@@ -163,6 +165,7 @@ def _votes(*, delivered: bool) -> Select[Any]:
             col(Feedback.exchange_id).is_not(None),
             col(Receipt.status).not_in(["withdrawn", "forgotten"]),
             ~refused,
+            *(() if before is None else (col(Feedback.received_at) < before,)),
             beside if delivered else ~beside,
         )
         .order_by(col(Receipt.feedback_id).desc())

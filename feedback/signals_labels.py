@@ -77,7 +77,12 @@ def labels(
 
 
 def learnt(
-    session: Session, settings: FeedbackSettings, standing: Standing, *, per_signal: bool = False
+    session: Session,
+    settings: FeedbackSettings,
+    standing: Standing,
+    *,
+    per_signal: bool = False,
+    before: float | None = None,
 ) -> Learnt:
     """Learn what signals mean from the answers that people also voted on.
 
@@ -86,8 +91,9 @@ def learnt(
         settings: the cap on one account, which holds here too.
         standing: how much whose votes count.
         per_signal: also say what each signal is worth, for a report; takes a few times as long.
+        before: of votes that came before this time alone, in Unix seconds.
     """
-    found = signals.pairs(session, most=MOST_PAIRS)
+    found = signals.pairs(session, most=MOST_PAIRS, before=before)
     return learn(
         [one.signals for one in found],
         [bool(one.satisfied) for one in found],

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from feedback.errors import StorageFull, Unavailable
+from feedback.errors import HeedError, StorageFull, Unavailable
 from feedback.models import Exchange
 from serving import openai, tool_calls
 from serving.auth import Caller
@@ -34,6 +34,7 @@ class Asked:
 
     Attributes:
         dropped: a retry has taken its place, so it is not logged.
+        failed: the engine broke off, for no fault of the request's.
         replaces: the same request, given up by its client, whose log entry this one takes over.
     """
 
@@ -48,9 +49,11 @@ class Asked:
     origin: str
     calls_tools: bool = False
     created_at: float = field(default_factory=time.time)
+    begun: float = field(default_factory=time.perf_counter)
     choices: list[Choice] = field(init=False)
     recorded: bool = False
     dropped: bool = False
+    failed: bool = False
     replaces: "Asked | None" = None
     _logging: "asyncio.Future[None] | None" = None
 
@@ -85,6 +88,11 @@ class Asked:
         if piece.finish_reason and self.calls_tools:
             _, choice.calls = tool_calls.parse(choice.text)
             choice.finish = "tool_calls" if choice.calls else choice.finish
+
+    def broke(self, fault: Exception) -> bool:
+        """Note what ended the answers; returns whether it counts as a failure of who answered."""
+        self.failed = not isinstance(fault, HeedError) or fault.code == "unavailable"
+        return self.failed
 
     def usage(self) -> dict[str, int]:
         """Tokens so far, of all answers together; the prompt counts once."""
@@ -177,6 +185,7 @@ class Asked:
             tags=dict(self.body.metadata or {}),
             prompt_tokens=counts["prompt_tokens"],
             completion_tokens=counts["completion_tokens"],
-            state="complete" if self.complete else "partial",
+            state="failed" if self.failed else "complete" if self.complete else "partial",
+            seconds=time.perf_counter() - self.begun,
             created_at=self.created_at,
         )

@@ -35,6 +35,7 @@ from serving.metrics import Metrics, Readings
 from serving.routes import (
     adapters,
     chat,
+    comparisons,
     completions,
     console,
     docs,
@@ -162,6 +163,7 @@ def create_app(
         widget,
         reviews,
         rounds,
+        comparisons,  # before the route that takes any other name for an adapter
         adapters,
         users,
         health,

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from feedback.errors import HeedError
 from serving.commands import (
     adapters,
+    canary,
     config,
     database,
     demo,
@@ -53,6 +54,7 @@ app.command()(up.up)
 app.add_typer(rounds.app, name="round")
 app.command()(pretrain.pretrain)
 app.add_typer(adapters.app, name="adapters")
+app.command()(canary.canary)
 app.add_typer(feedback.app, name="feedback")
 app.command()(feedback.receipt)
 app.command()(forget.forget)

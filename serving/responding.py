@@ -77,6 +77,10 @@ async def _collect(asked: Asked, request: Request) -> None:
     except asyncio.CancelledError:
         parts.detach(asked.record())
         raise
+    except Exception as fault:
+        if asked.broke(fault):
+            parts.detach(asked.record())
+        raise
     finally:
         gone.cancel()
         parts.in_flight -= len(asked.choices)
@@ -99,7 +103,11 @@ async def _events(asked: Asked, said: Wording) -> AsyncIterator[str]:
         for event in said.closing():
             yield _event(event)
         yield "data: [DONE]\n\n"
-    except HeedError as fault:
+    except Exception as fault:
+        if not asked.recorded:  # else it is the log that broke
+            asked.broke(fault)
+        if not isinstance(fault, HeedError):
+            raise
         yield _event(wire.error(fault))
     finally:
         parts.in_flight -= len(asked.choices)

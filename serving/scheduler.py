@@ -14,11 +14,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from feedback import retention
 from feedback.errors import Conflict, HeedError
 from feedback.store import Store
+from serving.canary_watch import CanaryWatch
 from serving.settings import Settings
-from trainer import checkpoints, lease
+from trainer import checkpoints, lease, registry
 from trainer import round as rounds
 from trainer.executors.local import LocalExecutor
 from trainer.executors.warm import WarmExecutor
+from trainer.models import Deployment
 
 log = logging.getLogger("heed.scheduler")
 
@@ -37,6 +39,7 @@ class Scheduler:
         self._starts: Counter[str] = Counter()
         self._timer = BackgroundScheduler(timezone="UTC")
         self._ticking = threading.Lock()
+        self._canary = CanaryWatch(store, settings)
         self.enabled = False
 
     def prepare(self) -> None:
@@ -50,6 +53,14 @@ class Scheduler:
             self.tick,
             "interval",
             seconds=self._settings.serving.tick_seconds,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
+        self._timer.add_job(
+            self.watch,
+            "interval",
+            seconds=self._settings.serving.canary_seconds,
             max_instances=1,
             coalesce=True,
             misfire_grace_time=None,
@@ -81,6 +92,13 @@ class Scheduler:
             except HeedError as fault:
                 log.error("%s", fault.message)
 
+    def watch(self) -> None:
+        """Weigh what people say of a canary; failures are logged, and the next time tries again."""
+        try:
+            self._canary.look()
+        except HeedError as fault:
+            log.error("%s", fault.message)
+
     def purge(self) -> None:
         """Empty what is older than the settings keep; a failure is logged, and tomorrow tries again."""
         try:
@@ -101,6 +119,8 @@ class Scheduler:
         with self._store.session(write=True) as session:
             current = rounds.current(session)
             if current is None:
+                if self._undecided(registry.live(session)):
+                    return  # what a round learns now would not descend from the canary
                 trigger = rounds.due(
                     session,
                     self._settings.trainer,
@@ -135,6 +155,11 @@ class Scheduler:
                 return
             session.commit()
         self._start(current.id)
+
+    def _undecided(self, deployed: Deployment | None) -> bool:
+        if deployed is None or deployed.canary_id is None:
+            return False
+        return deployed.mode == "ab" or self._settings.trainer.canary_automatic
 
     def _start(self, round_id: str) -> None:
         self._starts[round_id] += 1

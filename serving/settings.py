@@ -116,6 +116,10 @@ class ServingSettings(BaseModel):
         2.0, gt=0, description="How often the scheduler asks whether a round is due."
     )
 
+    canary_seconds: float = Field(
+        5.0, gt=0, description="How often the scheduler weighs what people say of a canary."
+    )
+
     @field_validator("widget_origins")
     @classmethod
     def _are_origins(cls, given: list[str]) -> list[str]:

@@ -182,6 +182,7 @@ def deployment(row: Deployment | None) -> dict[str, Any]:
         "live": (row.live_id if row else None) or "base",
         "canary": row.canary_id if row else None,
         "canary_share": row.canary_share if row else 0.0,
+        "mode": row.mode if row else "canary",
         "reason": row.reason if row else "the base model, as installed",
     }
 

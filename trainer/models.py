@@ -12,6 +12,7 @@ from feedback.settings import PROJECT
 
 RoundState = Literal["open", "promoted", "refused", "abstained", "failed", "cancelled"]
 AdapterState = Literal["candidate", "canary", "live", "retired", "rejected"]
+DeploymentMode = Literal["canary", "ab"]
 
 
 class Round(SQLModel, table=True):
@@ -94,11 +95,16 @@ class Adapter(SQLModel, table=True):
 
 
 class Deployment(SQLModel, table=True):
-    """Which adapter answers whom; the row with the highest generation is in force."""
+    """Which adapter answers whom; the row with the highest generation is in force.
+
+    `mode` says what a second version beside the live one is there for: a ``canary`` goes or stays by
+    itself, an ``ab`` comparison is only watched.
+    """
 
     __table_args__ = (
         # Two people promoting at once: the second sees a conflict, not a lost update.
         UniqueConstraint("project_id", "generation", name="uq_deployment_generation"),
+        CheckConstraint("mode IN ('canary', 'ab')", name="ck_deployment_mode"),
     )
 
     id: str = Field(primary_key=True)
@@ -107,6 +113,7 @@ class Deployment(SQLModel, table=True):
     live_id: str | None = Field(default=None, foreign_key="adapter.id")
     canary_id: str | None = Field(default=None, foreign_key="adapter.id")
     canary_share: float = 0.0
+    mode: str = Field(default="canary", sa_column_kwargs={"server_default": "canary"})
     reason: str
     actor: str
     created_at: float

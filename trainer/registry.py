@@ -20,7 +20,7 @@ from feedback.durable import sync
 from feedback.errors import Conflict, Invalid, NotFound
 from feedback.ids import new_id
 from feedback.settings import PROJECT
-from trainer.models import Adapter, Deployment
+from trainer.models import Adapter, Deployment, DeploymentMode
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 MANIFEST = "manifest.json"
@@ -184,7 +184,7 @@ def promote(
             or (current.canary_id == adapter_id and current.canary_share == canary_share)
         ):
             return current
-        return _deploy(
+        return deploy(
             session,
             current,
             live_id=current.live_id if current else None,
@@ -195,7 +195,7 @@ def promote(
         )
     if current is not None and current.live_id == adapter_id and current.canary_id is None:
         return current
-    return _deploy(session, current, live_id=adapter_id, actor=actor, reason=reason)
+    return deploy(session, current, live_id=adapter_id, actor=actor, reason=reason)
 
 
 def rollback(session: Session, *, actor: str, reason: str = "rolled back by hand") -> Deployment:
@@ -209,15 +209,15 @@ def rollback(session: Session, *, actor: str, reason: str = "rolled back by hand
     """
     current = live(session)
     if current is not None and current.canary_id is not None:
-        return _deploy(session, current, live_id=current.live_id, actor=actor, reason=reason)
+        return deploy(session, current, live_id=current.live_id, actor=actor, reason=reason)
     if current is None or current.live_id is None:
         raise Conflict("The base model is live; there is nothing to roll back to.")
     ancestors = lineage(session, get(session, current.live_id).parent_id)
     parent_id = next((each.id for each in ancestors if each.state != "candidate"), None)
-    return _deploy(session, current, live_id=parent_id, actor=actor, reason=reason)
+    return deploy(session, current, live_id=parent_id, actor=actor, reason=reason)
 
 
-def _deploy(
+def deploy(
     session: Session,
     current: Deployment | None,
     *,
@@ -226,13 +226,20 @@ def _deploy(
     reason: str,
     canary_id: str | None = None,
     canary_share: float = 0.0,
+    mode: DeploymentMode = "canary",
 ) -> Deployment:
+    """Put a deployment into force after `current`, the one that was read. The caller commits.
+
+    Raises:
+        Conflict: somebody deployed at the same moment.
+    """
     deployment = Deployment(
         id=new_id("dep"),
         generation=(current.generation if current else 0) + 1,
         live_id=live_id,
         canary_id=canary_id,
         canary_share=canary_share,
+        mode=mode,
         reason=reason,
         actor=actor,
         created_at=time.time(),

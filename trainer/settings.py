@@ -229,6 +229,35 @@ class TrainerSettings(Plan):
         3, ge=1, description="A round that dies is taken up again until this many attempts."
     )
 
+    canary_automatic: bool = Field(
+        True,
+        description="A canary goes or stays by itself, as the evidence says; off: it is only shown.",
+    )
+    canary_alpha: float = Field(
+        0.05,
+        gt=0,
+        lt=0.5,
+        description="Probability that a canary which is as good is taken away, or that one which is "
+        "worse by the margin stays, however often anybody looks.",
+    )
+    canary_margin_points: float = Field(
+        5.0,
+        gt=0,
+        lt=100,
+        description="A canary stays once it is surely less than this worse: in votes, errors and "
+        "slow answers. Half of it takes four times as many people.",
+    )
+    canary_minimum_people: int = Field(
+        50, ge=1, description="So many people have to have voted on a canary before it stays."
+    )
+    canary_slow_quantile: float = Field(
+        0.9,
+        gt=0,
+        lt=1,
+        description="An answer counts as slow beyond this quantile of the times that the version "
+        "before took.",
+    )
+
     warm_worker: bool = Field(
         False,
         description="Keep a process that has everything imported and forks one for each round: "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serving.commands import output
+from serving.commands import canary, output
 
 if TYPE_CHECKING:
     from trainer.models import Deployment
@@ -17,6 +17,8 @@ AdapterId = Annotated[str, typer.Argument(metavar="ID", help="As `heed adapters 
 Reason = Annotated[str, typer.Option(help="Why, for those who look later.")]
 
 app = typer.Typer(help="Look after what the model has learned.", no_args_is_help=True)
+for command in (canary.canary, canary.ab, canary.rank):
+    app.command()(command)
 
 
 @app.command("list")
@@ -198,10 +200,11 @@ def _tell(deployment: "Deployment", *, as_json: bool) -> None:
 def _deployed(deployment: "Deployment | None") -> str:
     if deployment is None:
         return "The base model is live, as installed."
-    canary = (
-        f", {deployment.canary_id} is the canary for {deployment.canary_share:.0%} of people"
+    role = "is the canary for" if deployment.mode == "canary" else "answers, for comparison,"
+    second = (
+        f", {deployment.canary_id} {role} {deployment.canary_share:.0%} of people"
         if deployment.canary_id
         else ""
     )
     live = deployment.live_id or "the base model"
-    return f"Generation {deployment.generation}: {live} is live{canary} ({deployment.reason})."
+    return f"Generation {deployment.generation}: {live} is live{second} ({deployment.reason})."

@@ -58,7 +58,7 @@ def test_people_are_told_and_the_next_are_answered(settings: FeedbackSettings) -
         kept = f"/v1/chat/completions/{identity}"
         wait_until(lambda: served.http.get(kept).status_code == 200)
         logged = served.exchange(identity)
-        assert (logged.state, logged.adapter_id) == ("partial", adapter)
+        assert (logged.state, logged.adapter_id) == ("failed", adapter)
 
         wait_until(lambda: served.http.get("/readyz").status_code == 503)
         said = served.http.get("/readyz").json()["engine"]

@@ -94,6 +94,7 @@ def callers(own: Server) -> Callers:
         "POST /v1/reviews": {"feedback_id": waiting, "decision": "accept"},
         "POST /v1/adapters/rollback": {},
         "POST /v1/adapters/{adapter_id}/promote": {},
+        "POST /v1/adapters/ab": {"a": adapter, "b": "base"},
     }
     return Callers(own, known, plain, {**roles, "nobody": {}})
 
