@@ -42,6 +42,7 @@ from serving.routes import (
     feedback_batch,
     feedback_reports,
     health,
+    ledger,
     reviews,
     rounds,
     signals,
@@ -165,6 +166,7 @@ def create_app(
         adapters,
         users,
         health,
+        ledger,
         metrics_route,
         docs,
     ):

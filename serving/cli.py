@@ -19,10 +19,12 @@ from serving.commands import (
     feedback,
     forget,
     keys,
+    ledger,
     models,
     output,
     pretrain,
     rounds,
+    suites,
     up,
 )
 
@@ -53,6 +55,8 @@ app.command()(up.up)
 app.add_typer(rounds.app, name="round")
 app.command()(pretrain.pretrain)
 app.add_typer(adapters.app, name="adapters")
+app.add_typer(suites.app, name="suite")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(feedback.app, name="feedback")
 app.command()(feedback.receipt)
 app.command()(forget.forget)

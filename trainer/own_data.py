@@ -16,7 +16,7 @@ from feedback.harvest import Word
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.store import Store
 from feedback.trust import SIGNAL
-from trainer import material, rehearsal
+from trainer import guarded, rehearsal
 from trainer.examples import Message
 from trainer.models import PastExample, Retirement
 from trainer.replay import Old, place
@@ -79,6 +79,7 @@ def read(
     with store.session() as session:
         weights = harvest.weigh(session, settings)
         past = _past(session)
+        protected = guarded.items(session, plan, Path(settings.data_dir))
     with store.session(write=True) as session:
         harvest.claim(session, settings, _LOOKING, weights)
         words = harvest.words(session, _LOOKING)
@@ -95,7 +96,7 @@ def read(
         words=tuple(words),
         past=tuple(past),
         general=tuple(rehearsal.general_material(plan)),
-        protected=tuple(material.protected_items(plan, Path(settings.data_dir))),
+        protected=tuple(item for item in protected if item.check != "judge"),
     )
 
 
