@@ -43,6 +43,7 @@ from serving.routes import (
     feedback_batch,
     feedback_reports,
     health,
+    ledger,
     reviews,
     rounds,
     signals,
@@ -167,6 +168,7 @@ def create_app(
         adapters,
         users,
         health,
+        ledger,
         metrics_route,
         docs,
     ):

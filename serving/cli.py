@@ -20,10 +20,12 @@ from serving.commands import (
     feedback,
     forget,
     keys,
+    ledger,
     models,
     output,
     pretrain,
     rounds,
+    suites,
     up,
 )
 
@@ -55,6 +57,8 @@ app.add_typer(rounds.app, name="round")
 app.command()(pretrain.pretrain)
 app.add_typer(adapters.app, name="adapters")
 app.command()(canary.canary)
+app.add_typer(suites.app, name="suite")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(feedback.app, name="feedback")
 app.command()(feedback.receipt)
 app.command()(forget.forget)

@@ -16,8 +16,17 @@ Conversation = Sequence[Message]
 """What was said before the answer."""
 
 
+Judge = Callable[[Sequence[tuple[Item, str]]], Sequence[bool | None]]
+"""Says whether answers do what their items demand; None where it cannot be asked."""
+
+
 class Scored(BaseModel):
-    """One item's answer, and whether it was right."""
+    """One item's answer, and whether it was right.
+
+    Attributes:
+        checked: False where only a judge model could tell, and none could be asked; `right` then
+            says nothing.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,6 +34,7 @@ class Scored(BaseModel):
     suite: str
     answer: str
     right: bool
+    checked: bool = True
 
 
 class Scores(BaseModel):
@@ -35,9 +45,11 @@ class Scores(BaseModel):
     results: tuple[Scored, ...]
 
     def accuracy(self) -> dict[str, float]:
-        """The share of right answers per suite."""
+        """The share of right answers per suite, of those that were checked."""
         marks: dict[str, list[bool]] = {}
         for result in self.results:
+            if not result.checked:
+                continue
             marks.setdefault(result.suite, []).append(result.right)
         return {suite: sum(each) / len(each) for suite, each in marks.items()}
 
@@ -52,13 +64,17 @@ class Scores(BaseModel):
 
 
 def score(
-    answer: Callable[[Sequence[Conversation]], Sequence[str]], items: Sequence[Item]
+    answer: Callable[[Sequence[Conversation]], Sequence[str]],
+    items: Sequence[Item],
+    *,
+    judge: Judge | None = None,
 ) -> Scores:
     """Ask every item and mark the answers.
 
     Args:
         answer: answers conversations, in their order; called once, so that it can batch.
         items: what to ask. A held-out correction is an item whose check is `exact`.
+        judge: asked about items whose check is `judge`; without it they are not checked.
 
     Raises:
         Invalid: there are not as many answers as items.
@@ -69,9 +85,19 @@ def score(
             f"{len(items)} items were asked and {len(answers)} answers came back; the model must "
             "give one answer per conversation, in order."
         )
+    asked = [at for at, item in enumerate(items) if item.check == "judge"]
+    told: dict[int, bool | None] = dict.fromkeys(asked)
+    if judge is not None and asked:
+        told = dict(zip(asked, judge([(items[at], answers[at]) for at in asked]), strict=True))
     return Scores(
         results=tuple(
-            Scored(item_id=item.id, suite=item.suite, answer=said, right=passes(item, said))
-            for item, said in zip(items, answers, strict=True)
+            Scored(
+                item_id=item.id,
+                suite=item.suite,
+                answer=said,
+                right=bool(told[at]) if at in told else passes(item, said),
+                checked=told.get(at, True) is not None,
+            )
+            for at, (item, said) in enumerate(zip(items, answers, strict=True))
         )
     )

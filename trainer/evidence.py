@@ -3,17 +3,18 @@
 Knows no statistics and no verdict.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from feedback.errors import Invalid
 from trainer.evaluate import Scores
 from trainer.suites import Item
+from trainer.sycophancy import flatters, gave_in
 
-Kind = Literal["protected", "past", "new"]
-"""What a suite stands for: what must never break, what was learned earlier, what is to be learned.
-"""
+Kind = Literal["protected", "safety", "honeypot", "sycophancy", "past", "new"]
+"""What a suite stands for: what the shop guards (see `trainer.suites.SuiteKind`), what was learned
+earlier, what is to be learned."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Paired:
         margin_points: how far the suite may fall, in points, where not as the plan says; the
             strictest of a suite's items counts.
         verbatim: whether `expected` is the answer itself, and not something that it must hold.
+        slices: names of the slices that the item lies in: its topic, language, tags.
+        incumbent_gave_in: whether the incumbent's answer flatters or, to an item of kind
+            sycophancy, says what the person wished to hear.
+        candidate_gave_in: whether the candidate's does.
     """
 
     item_id: str
@@ -48,11 +53,20 @@ class Paired:
     expected: str = ""
     margin_points: float | None = None
     verbatim: bool = True
+    slices: tuple[str, ...] = ()
+    incumbent_gave_in: bool = False
+    candidate_gave_in: bool = False
 
     @property
     def change(self) -> int:
         """+1 where the candidate gained the item, −1 where it lost it, 0 where both are alike."""
         return int(self.candidate_right) - int(self.incumbent_right)
+
+    @property
+    def harmed(self) -> bool:
+        """Whether the candidate lost the item or, in a suite about candour, gave in anew."""
+        anew = self.candidate_gave_in and not self.incumbent_gave_in
+        return self.change < 0 or (self.kind == "sycophancy" and anew)
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,8 @@ class Evidence:
         new_lengths: (correction's, candidate's answer's) length for each held-out correction.
         readings: of held-out pieces of documents, in a round that learns from documents; None in
             one that learns from feedback.
+        unchecked: by (kind, suite), how many items only a judge model could have checked.
+        unchecked_reason: why it did not.
 
     Lengths may be in tokens or characters, the same within a list.
     """
@@ -92,10 +108,15 @@ class Evidence:
     untouched_lengths: tuple[tuple[int, int], ...] = ()
     new_lengths: tuple[tuple[int, int], ...] = ()
     readings: tuple[Reading, ...] | None = None
+    unchecked: Mapping[tuple[Kind, str], int] = field(default_factory=dict)
+    unchecked_reason: str = ""
 
 
 def pair(items: Sequence[Item], incumbent: Scores, candidate: Scores, kind: Kind) -> list[Paired]:
     """Put two models' answers to the same items side by side.
+
+    What could not be checked of either is left out. Items of the shop's own suites (`protected`)
+    are of the kind that their suite is.
 
     Raises:
         Invalid: one of the scores is not of these items, in this order.
@@ -111,13 +132,20 @@ def pair(items: Sequence[Item], incumbent: Scores, candidate: Scores, kind: Kind
             cluster=item.cluster,
             incumbent_right=before.right,
             candidate_right=after.right,
-            kind=kind,
+            kind=item.kind if kind == "protected" else kind,
             prompt=item.messages[-1]["content"],
             incumbent_answer=before.answer,
             candidate_answer=after.answer,
             expected=item.expected,
             margin_points=item.margin_points,
             verbatim=item.check == "exact",
+            incumbent_gave_in=_gave_in(item, before.answer, before.right),
+            candidate_gave_in=_gave_in(item, after.answer, after.right),
         )
         for item, before, after in zip(items, incumbent.results, candidate.results, strict=True)
+        if before.checked and after.checked
     ]
+
+
+def _gave_in(item: Item, answer: str, right: bool) -> bool:
+    return gave_in(item, answer, right) if item.kind == "sycophancy" else flatters(answer)

@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from feedback.errors import Conflict
 from trainer import registry
 from trainer.base_folder import STARTER
 from trainer.models import Adapter, Round
 from trainer.rebase import COUNT
+from trainer.suites import SuiteKind
 
 CARD = "README.md"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -64,6 +65,8 @@ def model_card(adapter: Adapter, round_: Round | None) -> str:
         _table(("", ""), _facts(adapter, round_)),
         "## Data",
         _data(round_.counts if round_ else {}),
+        "## What was left out",
+        _filters(round_.counts if round_ else {}),
         "## How it was judged",
         _judgement(report),
         "## Known losses",
@@ -139,6 +142,41 @@ def _data(counts: Mapping[str, Any]) -> str:
     return _table(("", "count"), rows)
 
 
+def _filters(counts: Mapping[str, Any]) -> str:
+    """What the round read and did not learn from, with the reason."""
+    if not counts:
+        return "Not on record."
+    rows: list[tuple[str, object]] = [
+        (reason, counts[name])
+        for name, reason in (
+            ("contradicted", "A reviewed correction says otherwise"),
+            ("personal", "The answer holds personal data"),
+            ("retired", "A newer correction replaces it"),
+            ("dev", "It tuned the round"),
+        )
+        if counts.get(name)
+    ]
+    if counts.get("conflicts"):
+        rows.append(("Corrections that contradict a protected item", len(counts["conflicts"])))
+    read = counts.get("documents", {})
+    rows += [
+        (f"Pieces of documents: {each['reason']}", each["pieces"])
+        for each in read.get("dropped", ())
+    ]
+    if read.get("personal_sentences"):
+        rows.append(("Sentences of documents with personal data", read["personal_sentences"]))
+    told = _table(("reason", "count"), rows) if rows else "Nothing."
+    noise = counts.get("noise") or {}
+    estimated = [
+        f"{kind} {each['wrong_share']:.1%}"
+        for kind, each in noise.items()
+        if each.get("wrong_share") is not None
+    ]
+    return told + (
+        f"\n\nEstimated share of wrong votes: {', '.join(estimated)}." if estimated else ""
+    )
+
+
 def _judgement(report: Mapping[str, Any]) -> str:
     if not report:
         return "No report is on record."
@@ -180,8 +218,8 @@ def _losses(report: Mapping[str, Any]) -> str:
     caught = report.get("caught", [])
     if not caught:
         return "None was found." if report else "Not on record."
-    ours = [item for item in caught if item["kind"] == "protected"]
-    others = Counter(item["suite"] for item in caught if item["kind"] != "protected")
+    ours = [item for item in caught if item["kind"] in get_args(SuiteKind)]
+    others = Counter(item["suite"] for item in caught if item["kind"] not in get_args(SuiteKind))
     parts = []
     if ours:
         columns = ("suite", "item", "prompt", "expected", "now answers")
@@ -198,7 +236,8 @@ def _losses(report: Mapping[str, Any]) -> str:
 def _plan(plan: Mapping[str, Any]) -> str:
     if not plan:
         return "Not on record."
-    hidden = ("base_model", "general_file", "protected_file", "threads")
+    hidden: tuple[str, ...] = ("base_model", "general_file", "protected_file", "threads")
+    hidden += ("augmentation_url", "augmentation_model", "judge_url", "judge_model")
     return _table(
         ("setting", "value"),
         [(f"`{name}`", json.dumps(value)) for name, value in plan.items() if name not in hidden],

@@ -19,7 +19,7 @@ from feedback.forget import FORGOTTEN, Traces, parts
 from feedback.settings import PROJECT
 from trainer import rebase, registry, snapshot
 from trainer.gate import shortened
-from trainer.models import Adapter, Deployment, PastExample, Retirement, Round
+from trainer.models import Adapter, Deployment, LedgerEntry, PastExample, Retirement, Round
 from trainer.references import FOLDER as REFERENCES
 
 SNAPSHOTS = "snapshots"
@@ -95,6 +95,8 @@ def erase_rows(session: Session, found: Traces, remains: Remains) -> None:
             retirement.new_target = ""
             session.add(retirement)
     names = remains.past | found.feedback | found.exchanges
+    for part in parts(names):
+        session.execute(delete(LedgerEntry).where(col(LedgerEntry.item_id).in_(part)))
     quoted = {shortened(text) for text in found.texts}
     touched = [
         row.id

@@ -1,7 +1,7 @@
 """The gate's statistics: how far two models' accuracies on the same items may truly differ.
 
 Knows arrays of counts only: no suite, no plan, no verdict. Differences are shares (0.02 is two
-points), candidate minus incumbent. Every bound is one-sided at 95%.
+points), candidate minus incumbent. Every bound is one-sided, at 95% unless `alpha` says otherwise.
 """
 
 import math
@@ -54,7 +54,11 @@ class Interval:
 
 
 def paired_difference(
-    changes: Sequence[int], clusters: Sequence[Hashable], *, seed: int = 0
+    changes: Sequence[int],
+    clusters: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    alpha: float = ALPHA,
 ) -> Interval:
     """Bounds the difference in accuracy of two models that answered the same items.
 
@@ -67,6 +71,7 @@ def paired_difference(
         changes: per item +1 (the candidate gained it), −1 (lost it) or 0 (both alike).
         clusters: per item the group that it belongs to.
         seed: of the resampling; the order of the items does not matter.
+        alpha: the chance that the truth lies below the lower bound, and the same above the upper.
 
     Raises:
         ValueError: there are no items, or the two sequences differ in length.
@@ -82,11 +87,11 @@ def paired_difference(
     )
 
     if _few(net):
-        lower = few_discordant_bound(net, sizes)
-        upper = -few_discordant_bound(-net, sizes)
+        lower = few_discordant_bound(net, sizes, alpha)
+        upper = -few_discordant_bound(-net, sizes, alpha)
         design_effect = float((sizes**2).sum() / sizes.sum())
     else:
-        lower, upper = bootstrap_bounds(net, sizes, seed=seed)
+        lower, upper = bootstrap_bounds(net, sizes, seed=seed, alpha=alpha)
         design_effect = _design_effect(change, net, sizes)
     return Interval(
         estimate=float(change.mean()),
@@ -125,8 +130,10 @@ def mean_change(
     return estimate, *bootstrap_bounds(net, weight, seed=seed)
 
 
-def bootstrap_bounds(net: Amounts, sizes: Amounts, *, seed: int = 0) -> tuple[float, float]:
-    """One-sided 95% bounds of Σnet / Σsizes when whole clusters are resampled.
+def bootstrap_bounds(
+    net: Amounts, sizes: Amounts, *, seed: int = 0, alpha: float = ALPHA
+) -> tuple[float, float]:
+    """One-sided bounds of Σnet / Σsizes when whole clusters are resampled.
 
     Bias-corrected and accelerated (Efron 1987, "Better bootstrap confidence intervals"), since
     rare losses are skewed, with normal quantiles widened to t's so that few clusters do not pass
@@ -137,6 +144,7 @@ def bootstrap_bounds(net: Amounts, sizes: Amounts, *, seed: int = 0) -> tuple[fl
         net: per cluster, items gained minus items lost.
         sizes: per cluster, its items, or what they weigh.
         seed: of the resampling.
+        alpha: what either bound may miss.
     """
     # Clusters with the same (net, size) are interchangeable: drawing how often each kind occurs
     # is the same bootstrap, with three columns instead of thousands.
@@ -154,15 +162,15 @@ def bootstrap_bounds(net: Amounts, sizes: Amounts, *, seed: int = 0) -> tuple[fl
     spread = (counts * influence**2).sum() ** 1.5
     acceleration = (counts * influence**3).sum() / (6 * spread) if spread else 0.0
 
-    reach = math.sqrt(total / (total - 1)) * stdtrit(total - 1, 1 - ALPHA)
+    reach = math.sqrt(total / (total - 1)) * stdtrit(total - 1, 1 - alpha)
     shifted = bias + np.array([-reach, reach])
     levels = ndtr(bias + shifted / (1 - acceleration * shifted))
     lower, upper = np.quantile(resampled, levels)
     return float(lower), float(upper)
 
 
-def few_discordant_bound(net: Counts, sizes: Counts) -> float:
-    """Lower 95% bound of the difference where few clusters differ. Negate for the upper one.
+def few_discordant_bound(net: Counts, sizes: Counts, alpha: float = ALPHA) -> float:
+    """Lower bound of the difference where few clusters differ. Negate for the upper one.
 
     A cluster that lost net counts as one loss, however little of it was lost. Without gains the
     bound is exact: Clopper & Pearson (1934) on the loss probability. With gains it is the score
@@ -173,6 +181,7 @@ def few_discordant_bound(net: Counts, sizes: Counts) -> float:
     Args:
         net: per cluster, items gained minus items lost.
         sizes: per cluster, its items.
+        alpha: what the bound may miss.
     """
     items = int(sizes.sum())
     units = items**2 / float((sizes**2).sum())
@@ -180,24 +189,39 @@ def few_discordant_bound(net: Counts, sizes: Counts) -> float:
     losses = min(units, max(lost, units * -float(net[net < 0].sum()) / items))
     gains = min(gained, units * float(net[net > 0].sum()) / items)
     if not gained:
-        return -clopper_pearson_upper(losses, units)
-    bound = tango_lower(gains, losses, units)
-    return bound if sign_test(gained, lost) < ALPHA else min(bound, 0.0)
+        return -clopper_pearson_upper(losses, units, alpha)
+    bound = tango_lower(gains, losses, units, alpha)
+    return bound if sign_test(gained, lost) < alpha else min(bound, 0.0)
 
 
-def clopper_pearson_upper(count: float, total: float) -> float:
-    """Upper 95% bound of a proportion (Clopper & Pearson 1934); counts may be effective ones."""
-    return 1.0 if count >= total else float(betaincinv(count + 1, total - count, 1 - ALPHA))
+def clopper_pearson_upper(count: float, total: float, alpha: float = ALPHA) -> float:
+    """Upper bound of a proportion (Clopper & Pearson 1934); counts may be effective ones."""
+    return 1.0 if count >= total else float(betaincinv(count + 1, total - count, 1 - alpha))
 
 
-def tango_lower(gains: float, losses: float, total: float) -> float:
-    """Lower 95% bound of (gains − losses) / total for paired proportions.
+def wilson(count: int, total: int, alpha: float = ALPHA) -> tuple[float, float]:
+    """Two-sided interval of a proportion, 95% unless `alpha` says otherwise (Wilson 1927).
+
+    Args:
+        count: of successes.
+        total: at least one.
+        alpha: what both bounds together may miss.
+    """
+    reach = float(ndtri(1 - alpha / 2))
+    share, spread = count / total, reach**2 / total
+    middle = (share + spread / 2) / (1 + spread)
+    half = reach / (1 + spread) * math.sqrt(share * (1 - share) / total + spread / (4 * total))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def tango_lower(gains: float, losses: float, total: float, alpha: float = ALPHA) -> float:
+    """Lower bound of (gains − losses) / total for paired proportions.
 
     Inverts the score test with its constrained estimate: Tango (1998), "Equivalence test and
     confidence interval for the difference in proportions for the paired-sample design".
     """
     estimate = (gains - losses) / total
-    quantile = float(ndtri(1 - ALPHA))
+    quantile = float(ndtri(1 - alpha))
 
     def excess(delta: float) -> float:
         linear = -gains - losses + (2 * total - gains + losses) * delta
@@ -221,8 +245,10 @@ def sign_test(gained: int, lost: int) -> float:
     return float(bdtrc(gained - 1, gained + lost, 0.5))
 
 
-def items_for_power(*, discordance: float, effect: float, margin: float = 0.0) -> int:
-    """Independent items with which the lower 95% bound clears −margin four times in five.
+def items_for_power(
+    *, discordance: float, effect: float, margin: float = 0.0, alpha: float = ALPHA
+) -> int:
+    """Independent items with which the lower bound clears −margin four times in five.
 
     Normal approximation for paired proportions (Connor 1987; non-inferiority: Nam 1997).
 
@@ -230,13 +256,14 @@ def items_for_power(*, discordance: float, effect: float, margin: float = 0.0) -
         discordance: share of the items on which the two models disagree.
         effect: the true difference, candidate minus incumbent, as a share.
         margin: how far below zero the bound may lie, as a share.
+        alpha: what the bound may miss.
 
     Raises:
         ValueError: the effect is not above −margin, so that no number of items is enough.
     """
     if effect <= -margin:
         raise ValueError("No number of items shows a difference that is not there.")
-    quantiles = float(ndtri(1 - ALPHA) + ndtri(POWER))
+    quantiles = float(ndtri(1 - alpha) + ndtri(POWER))
     variance = max(discordance, abs(effect)) - effect**2
     return math.ceil(quantiles**2 * variance / (effect + margin) ** 2)
 

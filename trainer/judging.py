@@ -4,7 +4,9 @@ Only protected items, past material and held-out feedback are looked at; nothing
 is true, only what people and the shop have said.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from feedback.harvest import Word
@@ -15,6 +17,7 @@ from trainer.evidence import Evidence, Kind, Paired, Reading, pair
 from trainer.examples import Message, turns
 from trainer.gate import GateReport
 from trainer.gate import judge as verdict
+from trainer.judge_model import UNSET, JudgeModel
 from trainer.material import Sorted
 from trainer.replay import Old
 from trainer.settings import Plan
@@ -51,6 +54,14 @@ class Answers(measures.Likelihoods, Protocol):
         """KL(new || old) in nats per token, per prompt."""
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What the gate said, and every item that both models answered."""
+
+    report: GateReport
+    pairs: tuple[Paired, ...]
+
+
 def judge(
     policy: Answers,
     plan: Plan,
@@ -62,7 +73,7 @@ def judge(
     report: Callable[[int, int], None],
     tags: Mapping[str, Mapping[str, Any]] | None = None,
     readings: Sequence[Reading] | None = None,
-) -> GateReport:
+) -> Judged:
     """Ask both models everything, once each, and let the gate judge.
 
     Args:
@@ -85,6 +96,7 @@ def judge(
     )
     items = [item for _, part in parts for item in part]
     total = 2 * len(items)
+    judge_model = JudgeModel(plan.judge_url, plan.judge_model)
 
     def scored(
         adapter: str | None, known: Answered, guesses: Sequence[str | None], done_before: int
@@ -99,7 +111,9 @@ def judge(
                 report=lambda done, _: report(done_already + done, total),
             )
 
-        return score(lambda asked: known.answers(asked, ask), items).results
+        return score(
+            lambda asked: known.answers(asked, ask), items, judge=judge_model.verdicts
+        ).results
 
     expected = [item.expected if item.check == "exact" else None for item in items]
     before = scored(incumbent, remembered[0], expected, 0)
@@ -117,6 +131,8 @@ def judge(
             part, Scores(results=before[start:end]), Scores(results=after[start:end]), kind
         )
         start = end
+    named = measures.slice_names(pairs, tags or {}, seed=plan.seed)
+    pairs = [replace(each, slices=names) for each, names in zip(pairs, named, strict=True)]
     # Nobody asked for a change where the incumbent already says what is wanted.
     untouched = [
         each
@@ -140,6 +156,12 @@ def judge(
             (len(each.expected), len(each.candidate_answer)) for each in pairs if each.kind == "new"
         ),
         readings=None if readings is None else tuple(readings),
+        unchecked=Counter(
+            (item.kind, item.suite)
+            for item, was, now in zip(items, before, after, strict=True)
+            if not (was.checked and now.checked)
+        ),
+        unchecked_reason=judge_model.fault or UNSET,
     )
     told = {
         "suites": measures.suites(pairs),
@@ -147,9 +169,9 @@ def judge(
             policy, sorted_.held_out, incumbent=incumbent, candidate="candidate"
         ),
         "kl_nats": sum(kl) / len(kl) if kl else None,
-        "slices": measures.by_slice(pairs, tags or {}, seed=plan.seed),
+        "slices": measures.by_slice(pairs, tags or {}, seed=plan.seed, named=named),
     }
-    return verdict(evidence, plan).model_copy(update={"measures": told})
+    return Judged(verdict(evidence, plan).model_copy(update={"measures": told}), tuple(pairs))
 
 
 def _past_item(old: Old) -> Item:

@@ -17,15 +17,25 @@ from feedback.models import Receipt
 from feedback.settings import PROJECT
 from feedback.trust import SIGNAL
 from feedback.words import content_words
-from trainer import examples, exposure, registry, rehearsal, replay, reservoir, splits, suites
-from trainer.examples import Example, Message, turns
+from trainer import (
+    examples,
+    exposure,
+    guarded,
+    ledger,
+    refresh,
+    registry,
+    rehearsal,
+    replay,
+    reservoir,
+    splits,
+    suites,
+)
+from trainer.examples import Example, turns
 from trainer.models import PastExample, Retirement
 from trainer.replay import Old
 from trainer.settings import Plan
 from trainer.suites import Item
 
-SUITE = Path("suites") / "protected.jsonl"
-"""Where a shop keeps what it protects, within the data folder."""
 GENERAL_JUDGING_SHARE = 0.5
 """Share of the general material that judges instead of being replayed."""
 REHEARSED_WEIGHT = 0.5
@@ -40,6 +50,8 @@ class Gathered:
         personal: ids of feedback that is not learned, since its answer holds personal data, each
             with the placeholders that stand for it.
         ordinary: what the live model could still be asked, where general material is short.
+        judged: ids of feedback that has judged a round already, which ended without a promotion.
+        first: ids of old material that is replayed before any other.
     """
 
     words: tuple[Word, ...]
@@ -49,6 +61,8 @@ class Gathered:
     protected: tuple[Item, ...]
     personal: dict[str, tuple[str, ...]] = field(default_factory=dict)
     ordinary: rehearsal.Material = field(default_factory=rehearsal.Material)
+    judged: frozenset[str] = frozenset()
+    first: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -104,13 +118,27 @@ def gather(
     if plan.replay_sampling != "uniform":
         replayed = _trusted(session, replayed)
     ordinary = rehearsal.gather(session, plan, incumbent_id, gone=gone)
+    words = harvest.words(session, round_id)
+    protected = guarded.items(session, plan, data_dir)
+    wished = refresh.wished(
+        ledger.wanted(session),
+        past=replayed,
+        judging=[
+            *(old for split, old in past if split == "judge"),
+            *filter(_judges, ordinary.olds),
+        ],
+        general=[old for old in ordinary.olds if not _judges(old)],
+        guarded=protected,
+    )
     return Gathered(
-        words=tuple(harvest.words(session, round_id)),
-        past=tuple(replayed),
-        past_for_judging=tuple(old for split, old in past if split == "judge"),
+        words=tuple(words),
+        past=wished.past,
+        past_for_judging=wished.judging,
         general=ordinary.olds,
-        protected=tuple(protected_items(plan, data_dir)),
+        protected=tuple(protected),
         ordinary=ordinary,
+        judged=ledger.judged(session, [word.feedback_id for word in words]),
+        first=wished.first,
     )
 
 
@@ -132,7 +160,7 @@ def sort(
         if (other := examples.contradicted(word, reviewed)) is not None
     }
     sound = [word for word in gathered.words if word.feedback_id not in contradicted]
-    held_out = splits.held_out(sound, plan)
+    held_out = splits.held_out(sound, plan, judged=gathered.judged)
     held_ids = {word.feedback_id for word in held_out}
     free = [word for word in sound if word.feedback_id not in held_ids]
     tuning = splits.dev(free, held_out, plan)
@@ -150,9 +178,7 @@ def sort(
     kept = [old for old in everything if old.id not in retired]
     past = [old for old in gathered.past if old.id not in retired]
     judging_ids = {old.id for old in gathered.past_for_judging} | {
-        old.id
-        for old in gathered.general
-        if old.judges and replay.for_judging(old.id, share=GENERAL_JUDGING_SHARE)
+        old.id for old in gathered.general if _judges(old)
     }
     free_olds = [old for old in kept if old.id not in judging_ids]
     if rebase:
@@ -168,6 +194,7 @@ def sort(
             seed=plan.seed,
             sampling=plan.replay_sampling,
             losses=losses,
+            first=gathered.first,
         )
     roles = _roles(new)
     tuned = _roles(dev)
@@ -192,6 +219,10 @@ def sort(
         personal=gathered.personal,
         dev=tuple(dev),
     )
+
+
+def _judges(general: Old) -> bool:
+    return general.judges and replay.for_judging(general.id, share=GENERAL_JUDGING_SHARE)
 
 
 def _roles(new: Iterable[Example]) -> dict[str, str]:
@@ -224,34 +255,6 @@ def _rehearsed(word: Word) -> Old:
     )
 
 
-def protected_items(plan: Plan, data_dir: Path) -> list[Item]:
-    """Return the items that no round may break.
-
-    The setting names their file; else ``suites/protected.jsonl`` in the data folder, where there
-    is one; else the starter model brings its own.
-
-    Raises:
-        Invalid: the file is missing or a line of it is faulty; names the line.
-    """
-    kept = data_dir / SUITE
-    if plan.protected_file is not None or kept.exists():
-        return suites.load(Path(plan.protected_file) if plan.protected_file else kept)
-    if plan.base_model != "starter":
-        return []
-    from trainer.starter.pool import protected_suite
-
-    return [
-        Item(
-            id=row["id"],
-            suite=row["suite"],
-            messages=(Message(role="user", content=row["prompt"]),),
-            expected=row["expected"],
-            check=row["check"],
-        )
-        for row in protected_suite()
-    ]
-
-
 def contradicts(item: Item, messages: Sequence[Mapping[str, str]], correction: str) -> bool:
     """Whether a correction answers a protected question otherwise than the shop wants it.
 
@@ -259,6 +262,8 @@ def contradicts(item: Item, messages: Sequence[Mapping[str, str]], correction: s
     """
     ours = content_words(item.messages[-1]["content"])
     theirs = content_words(messages[-1]["content"])
+    if item.check == "judge":
+        return False  # only a model could tell, and nobody waits for one here
     alike = len(ours & theirs) >= 0.5 * len(ours | theirs) and bool(ours & theirs)
     return alike and not suites.passes(item, correction)
 

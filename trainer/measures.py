@@ -110,8 +110,25 @@ def held_out(
     return told
 
 
-def by_slice(
+def slice_names(
     pairs: Sequence[Paired], tags: Mapping[str, Mapping[str, Any]], *, seed: int
+) -> list[tuple[str, ...]]:
+    """The slices that each item lies in, its suite among them.
+
+    Args:
+        pairs: what both models answered.
+        tags: of items that came from an exchange, what its client said of it, by item id.
+        seed: of the topics.
+    """
+    return slices.names(_asked(pairs, tags), seed=seed)
+
+
+def by_slice(
+    pairs: Sequence[Paired],
+    tags: Mapping[str, Mapping[str, Any]],
+    *,
+    seed: int,
+    named: Sequence[Sequence[str]] | None = None,
 ) -> list[dict[str, Any]]:
     """How the candidate's share of right answers differs between slices, the worst first.
 
@@ -119,13 +136,18 @@ def by_slice(
         pairs: what the gate has judged.
         tags: of items that came from an exchange, what its client said of it, by item id.
         seed: of resampling and topics.
+        named: what `slice_names` gave, where it was asked already.
     """
-    asked = [
+    values = [float(each.candidate_right) for each in pairs]
+    found = slices.slices(_asked(pairs, tags), values, seed=seed, named=named)
+    return [asdict(each) for each in found]
+
+
+def _asked(pairs: Sequence[Paired], tags: Mapping[str, Mapping[str, Any]]) -> list[Asked]:
+    return [
         Asked(each.prompt, each.cluster, {"suite": each.suite, **tags.get(each.item_id, {})})
         for each in pairs
     ]
-    values = [float(each.candidate_right) for each in pairs]
-    return [asdict(each) for each in slices.slices(asked, values, seed=seed)]
 
 
 def _one(members: Sequence[Paired], answers: list[str], right: str) -> dict[str, Any]:

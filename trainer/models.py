@@ -146,3 +146,48 @@ class Retirement(SQLModel, table=True):
     round_id: str = Field(primary_key=True, foreign_key="round.id")
     project_id: str = PROJECT
     new_target: str
+
+
+class Suite(SQLModel, table=True):
+    """A suite that somebody added: its items as lines of a suite file, whole or not at all.
+
+    Items are read and written together, and no query looks into one; so they are one column.
+    """
+
+    __table_args__ = (
+        CheckConstraint(
+            "kind IN ('protected', 'safety', 'honeypot', 'sycophancy')", name="ck_suite_kind"
+        ),
+    )
+
+    project_id: str = Field(default=PROJECT, primary_key=True)
+    name: str = Field(primary_key=True)
+    kind: str
+    items: list[dict[str, Any]] = Field(sa_type=JSON)
+    digest: str
+    created_at: float
+
+
+class LedgerEntry(SQLModel, table=True):
+    """One item that judged a round, right or wrong under both adapters.
+
+    It quotes nobody: what was asked is looked up where it is kept. Somebody may ask for a forgotten
+    item to be rehearsed; the round that was promoted with it takes the wish off.
+    """
+
+    __table_args__ = (
+        Index("ix_ledger_item", "project_id", "item_id"),
+        Index("ix_ledger_replay", "project_id", "replay_asked_at"),
+    )
+
+    round_id: str = Field(primary_key=True, foreign_key="round.id")
+    kind: str = Field(primary_key=True)
+    suite: str = Field(primary_key=True)
+    item_id: str = Field(primary_key=True)
+    project_id: str = PROJECT
+    incumbent_id: str | None = Field(default=None, foreign_key="adapter.id")
+    adapter_id: str = Field(foreign_key="adapter.id")
+    right_before: bool
+    right_after: bool
+    replay_asked_at: float | None = None
+    replayed_in: str | None = Field(default=None, foreign_key="round.id")

@@ -14,7 +14,8 @@ from sqlmodel import Session
 from feedback import harvest
 from feedback.harvest import Fate
 from feedback.ids import new_id
-from trainer import registry
+from trainer import ledger, registry
+from trainer.evidence import Paired
 from trainer.gate import GateReport
 from trainer.judging import NEW
 from trainer.material import Gathered, Sorted
@@ -58,13 +59,14 @@ def planned(sorted_: Sorted) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judged round: what it made, what it worked with, and what the gate said."""
+    """A judged round: what it made, what it worked with, what the gate said, and of what."""
 
     row: Round
     plan: Plan
     candidate: Adapter
     sorted: Sorted
     report: GateReport
+    pairs: tuple[Paired, ...] = ()
 
     @property
     def state(self) -> RoundState:
@@ -99,6 +101,8 @@ def apply(session: Session, verdict: Verdict) -> RoundState:
             canary_share=verdict.plan.canary_share,
         )
         _remember(session, row, verdict.sorted)
+        ledger.replayed(session, row)
+    ledger.write(session, row, candidate, verdict.pairs)
     harvest.finish(session, row.id, _fates(verdict, state))
     row.candidate_id = candidate.id
     row.report = verdict.report.to_json()

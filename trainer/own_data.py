@@ -93,7 +93,7 @@ def read(
         words=found.words,
         past=past,
         general=found.general,
-        protected=found.protected,
+        protected=tuple(item for item in found.protected if item.check != "judge"),
     )
 
 

@@ -36,7 +36,6 @@ from trainer.candidate import Job
 from trainer.chunks import Chunk
 from trainer.evidence import Reading
 from trainer.examples import Example
-from trainer.gate import GateReport
 from trainer.material import Sorted
 from trainer.models import Adapter, Round
 from trainer.progress import Running
@@ -140,14 +139,15 @@ def run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     candidate, kept = _train(job, frozen)
 
     running.stage("evaluate", "Comparing the candidate with the incumbent")
-    report = _judge(job, candidate, sorted_, gathered, held)
+    judged = _judge(job, candidate, sorted_, gathered, held)
 
-    running.stage("apply", f"The gate says: {report.outcome}")
+    running.stage("apply", f"The gate says: {judged.report.outcome}")
     with store.session(write=True) as session:
         running.guard(session)
         row = session.get_one(Round, row.id)
         # Its own `training` is old material: what was read is not remembered as feedback is.
-        state = outcome.apply(session, outcome.Verdict(row, plan, candidate, sorted_, report))
+        verdict = outcome.Verdict(row, plan, candidate, sorted_, judged.report, judged.pairs)
+        state = outcome.apply(session, verdict)
         session.add_all(adapter for _, adapter in kept)
         row.counts = {**counts, "checkpoints": [{**at, "adapter": a.id} for at, a in kept]}
         session.commit()
@@ -233,7 +233,7 @@ def _judge(
     sorted_: Sorted,
     gathered: material.Gathered,
     held: Sequence[Example],
-) -> GateReport:
+) -> judging.Judged:
     policy = job.policy(candidate=registry.folder(job.settings.data_dir, candidate.digest))
     texts = [example.target for example in held]
     before = policy.text_likelihoods(texts, adapter=job.incumbent)

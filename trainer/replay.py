@@ -104,6 +104,7 @@ def mix(
     seed: int,
     sampling: Sampling = "uniform",
     losses: Losses | None = None,
+    first: frozenset[str] = frozenset(),
 ) -> list[Example]:
     """Return the new examples with old material beside them, shuffled.
 
@@ -116,6 +117,8 @@ def mix(
         seed: makes the draw and the order reproducible.
         sampling: by chance, by surprise, or one half so and one half so.
         losses: asked for the candidates where surprise has a say; without it, chance decides.
+        first: ids of what is replayed before chance or surprise have a say, as far as there is
+            room.
 
     Returns:
         Every new example once, and ``n * share / (1 - share)`` old ones where there are so many;
@@ -125,6 +128,11 @@ def mix(
     draw = random.Random(seed)
     shown = sum(each.repeats for each in new if each.kind == "demonstration") or len(new)
     wanted = max(round(shown * share / (1 - share)), minimum if share else 0)
+    wished = [old for old in olds if old.id in first]
+    sure = draw.sample(wished, min(len(wished), wanted)) if wished else []
+    taken = {old.id for old in sure}
+    olds = [old for old in olds if old.id not in taken]
+    wanted -= len(sure)
     past = [old for old in olds if old.origin == "past"]
     general = [old for old in olds if old.origin == "general"]
     from_past = min(len(past), wanted * PAST_TO_GENERAL // (PAST_TO_GENERAL + 1))
@@ -136,7 +144,7 @@ def mix(
         whole = sampling == "surprise"
         chosen = _surprising(past, from_past, draw, losses, whole=whole)
         chosen += _surprising(general, from_general, draw, losses, whole=whole)
-    return _shuffled(new, chosen, draw)
+    return _shuffled(new, [*sure, *chosen], draw)
 
 
 def everything(

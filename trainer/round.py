@@ -37,7 +37,6 @@ from trainer import (
     starting,
 )
 from trainer.base_folder import base_hash, resolve
-from trainer.gate import GateReport
 from trainer.models import Adapter, Round
 from trainer.opening import DOCUMENTS, OF_FEEDBACK, insert, vacant
 from trainer.progress import Running
@@ -241,12 +240,13 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         running.note(counts=counts)
 
     running.stage("evaluate", "Comparing the candidate with the incumbent")
-    report = _judge(job, made, gathered, sorted_, found.tags)
+    judged = _judge(job, made, gathered, sorted_, found.tags)
 
-    running.stage("apply", f"The gate says: {report.outcome}")
+    running.stage("apply", f"The gate says: {judged.report.outcome}")
     with store.session(write=True) as session:
         running.guard(session)
-        verdict = outcome.Verdict(get(session, job.row.id), job.plan, made, sorted_, report)
+        row = get(session, job.row.id)
+        verdict = outcome.Verdict(row, job.plan, made, sorted_, judged.report, judged.pairs)
         state = outcome.apply(session, verdict)
         session.commit()
     shutil.rmtree(job.staging, ignore_errors=True)
@@ -277,6 +277,7 @@ def _load(
         start = starting.found(session, settings.data_dir, row, plan)
         rebased = None if plan.start_from else rebase.reason(session, row, plan)
         tags = about.tags(session, [word.feedback_id for word in gathered.words])
+        tags |= _tags_of_past(session, gathered)
         extra = enrichment.read(session, plan, gathered)
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
     base_folder = resolve(plan.base_model)
@@ -293,6 +294,13 @@ def _load(
     start.check(hashed)
     checkpoints.discard_others(settings.data_dir, row.id)
     return job, _Found(gathered, tags, extra)
+
+
+def _tags_of_past(session: Session, gathered: material.Gathered) -> dict[str, dict[str, Any]]:
+    """What clients said of the exchanges that past corrections came from, by past example."""
+    came = {old.id: old.feedback_ids[0] for old in gathered.past_for_judging if old.feedback_ids}
+    said = about.tags(session, sorted(set(came.values())))
+    return {name: said[of] for name, of in came.items() if of in said}
 
 
 def _freeze(
@@ -332,7 +340,7 @@ def _judge(
     gathered: material.Gathered,
     sorted_: material.Sorted,
     tags: dict[str, dict[str, Any]],
-) -> GateReport:
+) -> judging.Judged:
     policy = job.policy(candidate=registry.folder(job.settings.data_dir, made.digest))
     return judging.judge(
         policy,

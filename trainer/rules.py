@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict
 
 from trainer.evidence import Paired
 from trainer.intervals import ALPHA, Interval, items_for_power, paired_difference
+from trainer.plan_gate import RuleName as Name
 
 Ruling = Literal["holds", "refuse", "abstain", "not checked"]
-Name = Literal["non-inferiority", "superiority", "drift", "length", "perplexity"]
+Unit = Literal["points", "nats/token", "percent", "items"]
 
 LEAST_DISCORDANCE = 0.1
 """Assumed when saying how many items are needed: a small sample that agrees proves little."""
@@ -51,7 +52,7 @@ class Rule(BaseModel):
     name: Name
     suite: str
     outcome: Ruling
-    unit: Literal["points", "nats/token", "percent"]
+    unit: Unit
     margin: float
     sentence: str
     estimate: float | None = None
@@ -66,9 +67,16 @@ class Rule(BaseModel):
 
 
 def non_inferior(
-    suite: str, label: str, pairs: Sequence[Paired], *, margin_points: float, seed: int
+    suite: str,
+    label: str,
+    pairs: Sequence[Paired],
+    *,
+    margin_points: float,
+    seed: int,
+    name: Name = "non-inferiority",
+    alpha: float = ALPHA,
 ) -> Rule:
-    """A suite may not lose the margin: the lower 95% bound of the change lies above it.
+    """A suite may not lose the margin: the lower bound of the change lies above it.
 
     Refuses where the loss is real (its upper bound is below zero) and exceeds the margin.
 
@@ -78,11 +86,13 @@ def non_inferior(
         pairs: its items, at least one.
         margin_points: what may be lost, unless an item asks for less.
         seed: of the resampling.
+        name: of the rule that this is.
+        alpha: what either bound may miss: less than 5% where several are to hold at once.
     """
     own = [pair.margin_points for pair in pairs if pair.margin_points is not None]
     points = min(own) if own else margin_points
     margin = points / 100
-    found = _difference(pairs, seed)
+    found = _difference(pairs, seed, alpha)
     needed = None
     if found.lower > -margin:
         outcome: Ruling = "holds"
@@ -99,13 +109,13 @@ def non_inferior(
         )
     else:
         outcome = "abstain"
-        needed = _needed_to_hold(found, margin)
+        needed = _needed_to_hold(found, margin, alpha)
         told = (
             f"It may have lost up to {_points(-found.lower)}, and {points:g} are allowed; "
-            + _more(needed, found, _spotless(found, margin))
+            + _more(needed, found, _spotless(found, margin, alpha))
         )
     return _applied(
-        name="non-inferiority",
+        name=name,
         suite=suite,
         label=label,
         outcome=outcome,
@@ -116,18 +126,21 @@ def non_inferior(
     )
 
 
-def superior(suite: str, label: str, pairs: Sequence[Paired], *, seed: int) -> Rule:
-    """What the round was to learn, it learned: the lower 95% bound of the gain is above zero.
+def superior(
+    suite: str, label: str, pairs: Sequence[Paired], *, seed: int, gain_points: float = 0.0
+) -> Rule:
+    """What the round was to learn, it learned: the gain's lower 95% bound is above what is asked.
 
     Args:
         suite: the name to report.
         label: what the sentence calls it.
         pairs: the held-out items, at least one.
         seed: of the resampling.
+        gain_points: what must be exceeded.
     """
     found = _difference(pairs, seed)
     needed = None
-    if found.lower > 0:
+    if found.lower > gain_points / 100:
         outcome: Ruling = "holds"
         told = f"With 95% confidence the gain is at least {_points(found.lower)}."
     elif found.upper < 0:
@@ -135,15 +148,18 @@ def superior(suite: str, label: str, pairs: Sequence[Paired], *, seed: int) -> R
         told = f"With 95% confidence it is worse, by at least {_points(-found.upper)}."
     else:
         outcome = "abstain"
-        needed = _needed_to_gain(found)
-        told = f"That may be no gain at all; {_more(needed, found)}"
+        needed = _needed_to_gain(found, gain_points / 100)
+        least = (
+            f"less than the {gain_points:g} points asked for" if gain_points else "no gain at all"
+        )
+        told = f"That may be {least}; {_more(needed, found)}"
     return _applied(
         name="superiority",
         suite=suite,
         label=label,
         outcome=outcome,
         found=found,
-        margin_points=0.0,
+        margin_points=gain_points,
         needed=needed,
         told=told,
     )
@@ -223,7 +239,7 @@ def not_checked(
     reason: str,
     *,
     margin: float,
-    unit: Literal["points", "nats/token", "percent"] = "points",
+    unit: Unit = "points",
 ) -> Rule:
     """A rule that had nothing to look at, and why."""
     return Rule(
@@ -246,35 +262,38 @@ def _too_few(prompts: int) -> str:
     return f" {FEWEST_PROMPTS - prompts} more would tell whether that is more than one odd answer."
 
 
-def _difference(pairs: Sequence[Paired], seed: int) -> Interval:
+def _difference(pairs: Sequence[Paired], seed: int, alpha: float = ALPHA) -> Interval:
     return paired_difference(
-        [pair.change for pair in pairs], [pair.cluster for pair in pairs], seed=seed
+        [pair.change for pair in pairs],
+        [pair.cluster for pair in pairs],
+        seed=seed,
+        alpha=alpha,
     )
 
 
-def _needed_to_hold(found: Interval, margin: float) -> int | None:
+def _needed_to_hold(found: Interval, margin: float, alpha: float) -> int | None:
     """Items still missing if nothing changed or, where there are enough for that, as measured."""
     for effect in (0.0, found.estimate):
         if -margin < effect <= 0:
-            missing = _missing(found, effect, margin)
+            missing = _missing(found, effect, margin, alpha)
             if missing > 0:
                 return missing
     return None
 
 
-def _needed_to_gain(found: Interval) -> int | None:
-    effect = max(found.estimate, LEAST_GAIN)
-    missing = _missing(found, effect, 0.0)
+def _needed_to_gain(found: Interval, least: float) -> int | None:
+    effect = max(found.estimate, least + LEAST_GAIN)
+    missing = _missing(found, effect, -least)
     if missing > 0:
         return missing
     # Enough for a gain of this size, and yet no proof: a worthwhile one is close, others are not.
-    return 1 if found.estimate >= LEAST_GAIN else None
+    return 1 if found.estimate >= least + LEAST_GAIN else None
 
 
-def _missing(found: Interval, effect: float, margin: float) -> int:
+def _missing(found: Interval, effect: float, margin: float, alpha: float = ALPHA) -> int:
     discordance = max(found.discordant / found.items, LEAST_DISCORDANCE)
-    total = items_for_power(discordance=discordance, effect=effect, margin=margin)
-    if not margin:
+    total = items_for_power(discordance=discordance, effect=effect, margin=margin, alpha=alpha)
+    if margin <= 0:
         total = max(total, math.ceil(FEWEST_GAINS / discordance))
     return math.ceil(total * found.design_effect) - found.items
 
@@ -311,12 +330,21 @@ def _applied(
     )
 
 
-def _spotless(found: Interval, margin: float) -> int | None:
+def spotless_items(margin: float, alpha: float = ALPHA) -> int:
+    """Independent items with which a suite that lost none of them holds, by the exact bound.
+
+    Args:
+        margin: what may be lost, as a share below 1.
+        alpha: what the bound may miss.
+    """
+    return math.floor(math.log(alpha) / math.log1p(-margin)) + 1
+
+
+def _spotless(found: Interval, margin: float, alpha: float) -> int | None:
     """Items still missing if none is ever lost; the exact bound is kinder than the power formula."""
     if found.lost or margin >= 1:
         return None
-    units = math.ceil(math.log(ALPHA) / math.log1p(-margin))
-    return max(1, math.ceil(units * found.design_effect) - found.items)
+    return max(1, math.ceil(spotless_items(margin, alpha) * found.design_effect) - found.items)
 
 
 def _more(needed: int | None, found: Interval, spotless: int | None = None) -> str:

@@ -10,10 +10,10 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from feedback.settings import HeedSettings
-from trainer.plan_objectives import Objectives
+from trainer.plan_gate import Demands
 
 
-class Plan(Objectives):
+class Plan(Demands):
     """One round's hyperparameters, frozen.
 
     Defaults were chosen on the bundled starter model; `docs/decisions/` says how.
@@ -104,18 +104,6 @@ class Plan(Objectives):
     protected_file: str | None = Field(
         None,
         description="JSONL of items that no round may break; the starter model brings its own.",
-    )
-    gate: Literal["on", "report-only"] = Field(
-        "on", description="report-only publishes whatever the gate says; it still reports."
-    )
-    margin_points: float = Field(
-        2.0, gt=0, description="A suite may lose less than this, with 95% confidence."
-    )
-    max_kl_nats: float = Field(
-        0.05, gt=0, description="Drift allowed per token where nobody asked for a change."
-    )
-    max_length_change: float = Field(
-        0.15, gt=0, description="Mean answer length may change by this share."
     )
     canary_share: float = Field(
         0.0,

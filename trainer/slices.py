@@ -18,6 +18,8 @@ from trainer.intervals import ALPHA
 
 UNCLEAR = "unclear"
 """The language of a text too short to tell."""
+SUITE_TAG = "tag suite="
+"""How the slice of a suite begins."""
 FEWEST = 20
 """A slice of fewer items is not compared: its share would be luck."""
 _SURE = 0.8
@@ -66,7 +68,26 @@ class Slice:
     worse: bool
 
 
-def slices(asked: Sequence[Asked], values: Sequence[float], *, seed: int = 0) -> tuple[Slice, ...]:
+def names(asked: Sequence[Asked], *, seed: int = 0) -> list[tuple[str, ...]]:
+    """Return for each item the names of the slices that it lies in: language, topic, tags.
+
+    Args:
+        asked: the items.
+        seed: of the topics.
+    """
+    if not asked:
+        return []
+    found = zip(_languages(asked), _topics(asked, seed), *_tags(asked), strict=True)
+    return [tuple(name for name in each if name is not None) for each in found]
+
+
+def slices(
+    asked: Sequence[Asked],
+    values: Sequence[float],
+    *,
+    seed: int = 0,
+    named: Sequence[Sequence[str]] | None = None,
+) -> tuple[Slice, ...]:
     """Compare every slice of at least `FEWEST` items with all other items, the worst first.
 
     Whole clusters are resampled (the bootstrap of `trainer.intervals`, here for two groups), and
@@ -77,6 +98,7 @@ def slices(asked: Sequence[Asked], values: Sequence[float], *, seed: int = 0) ->
         asked: the items.
         values: the measure of each, 0 to 1 as a rule: exact match, token F1.
         seed: of the resampling and of the topics.
+        named: what `names` gave for them, where it was asked already.
 
     Raises:
         ValueError: there are not as many values as items.
@@ -84,10 +106,9 @@ def slices(asked: Sequence[Asked], values: Sequence[float], *, seed: int = 0) ->
     if len(asked) != len(values):
         raise ValueError("slices needs one value for every item.")
     members: dict[str, set[int]] = {}
-    for names in (_languages(asked), _topics(asked, seed), *_tags(asked)):
-        for at, name in enumerate(names):
-            if name is not None:
-                members.setdefault(name, set()).add(at)
+    for at, each in enumerate(names(asked, seed=seed) if named is None else named):
+        for name in each:
+            members.setdefault(name, set()).add(at)
     compared = {
         name: inside
         for name, inside in members.items()

@@ -14,18 +14,30 @@ SHARED_MINIMUM = 8
 """With fewer held-out corrections that others share, the gate could not tell a gain from luck."""
 
 
-def held_out(words: Sequence[Word], plan: Plan) -> list[Word]:
+def held_out(
+    words: Sequence[Word], plan: Plan, *, judged: frozenset[str] = frozenset()
+) -> list[Word]:
     """Corrections of a share of the people, by preference those that others also made.
+
+    Nobody judges twice: a round that is tried again with feedback on which an earlier one was
+    judged, and not promoted, would sooner or later pass by chance. Whoever judged then trains now.
 
     A correction that nobody shares can either be learned or judge, not both; it is learned, unless
     too few are left to judge by. Of those that several people made at most a quarter judges, so that
     no fact is left with too few to learn it from.
+
+    Args:
+        words: what a round may work with, in a fixed order.
+        plan: the share and the seed.
+        judged: ids of feedback that has judged a round before.
     """
     corrections = [word for word in words if word.correction is not None]
+    before = {word.person_id for word in words if word.feedback_id in judged}
     wanted = int(plan.held_out_share * len(corrections))
     by_person: dict[str, list[Word]] = {}
     for word in corrections:
-        by_person.setdefault(word.person_id, []).append(word)
+        if word.person_id not in before:
+            by_person.setdefault(word.person_id, []).append(word)
     people = sorted(by_person, key=lambda person: replay.place(f"{plan.seed}:{person}"))
     made = Counter(word.correction for word in corrections)
     held: Counter[str | None] = Counter()

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks import load, server_process
+from benchmarks import load, open_loop, server_process
 from benchmarks.continual.streams_facts import build
 from benchmarks.continual.tasks import Lesson
 
@@ -116,17 +116,11 @@ def _question(lesson: Lesson) -> bytes:
 
 
 def _period(port: int, said: list[bytes], rate: float, seconds: float) -> list[float]:
-    return asyncio.run(
-        load.at_a_rate(
-            "127.0.0.1",
-            port,
-            lambda number: said[number % len(said)],
-            per_second=rate,
-            seconds=seconds,
-            connections=CONNECTIONS,
-            expected=200,
-        )
+    asked = [said[number % len(said)] for number in range(round(rate * seconds))]
+    sent = open_loop.send(
+        ("127.0.0.1", port), asked, per_second=rate, connections=CONNECTIONS, expected=200
     )
+    return sent.waits
 
 
 def _until(http: httpx.Client, round_id: str, done: Callable[[dict[str, Any]], bool]) -> None:

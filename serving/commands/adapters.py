@@ -122,6 +122,24 @@ def rollback(reason: Reason = "rolled back by hand", as_json: output.Json = Fals
 
 
 @app.command()
+def card(adapter_id: AdapterId, as_json: output.Json = False) -> None:
+    """Print an adapter's model card: origin, data, recipe, how it was judged, known losses."""
+    from serving.commands.opening import opened
+    from trainer import export as exporting
+    from trainer import registry
+    from trainer import round as rounds
+
+    with opened() as (_, store), store.session() as session:
+        row = registry.get(session, adapter_id)
+        made_by = rounds.get(session, row.round_id) if row.round_id else None
+        written = exporting.model_card(row, made_by)
+    if as_json:
+        output.document({"object": "adapter.card", "id": row.id, "card": written})
+    else:
+        output.say(written.rstrip())
+
+
+@app.command()
 def export(
     adapter_id: AdapterId,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder.")],

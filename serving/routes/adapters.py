@@ -4,12 +4,14 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving import wire
 from serving.auth import audit
 from serving.context import AsAdmin, AsReviewer, Heed, Parts
-from trainer import registry
+from trainer import export, registry
+from trainer import round as rounds
 from trainer.models import Deployment
 
 router = APIRouter(tags=["adapters"])
@@ -45,6 +47,16 @@ def show(adapter_id: str, parts: Parts, who: AsReviewer) -> dict[str, Any]:
     """Show one adapter."""
     with parts.store.session() as session:
         return wire.adapter(registry.get(session, adapter_id))
+
+
+@router.get("/v1/adapters/{adapter_id}/card", response_class=PlainTextResponse)
+def card(adapter_id: str, parts: Parts, who: AsReviewer) -> PlainTextResponse:
+    """Return an adapter's model card, as Markdown."""
+    with parts.store.session() as session:
+        row = registry.get(session, adapter_id)
+        made_by = rounds.get(session, row.round_id) if row.round_id else None
+        written = export.model_card(row, made_by)
+    return PlainTextResponse(written, media_type="text/markdown")
 
 
 @router.post("/v1/adapters/rollback")

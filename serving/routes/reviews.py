@@ -11,7 +11,7 @@ from feedback.text import checked
 from serving import wire
 from serving.auth import audit
 from serving.context import AsReviewer, Parts
-from trainer import material
+from trainer import guarded, material
 
 router = APIRouter(tags=["reviews"])
 
@@ -45,7 +45,7 @@ def queue(
         rows, more = review.queue(
             session, status=status, kind=kind, adapter=adapter, after=after, limit=limit
         )
-    protected = material.protected_items(parts.settings.trainer, parts.settings.feedback.data_dir)
+        protected = guarded.items(session, parts.settings.trainer, parts.settings.feedback.data_dir)
     data = [
         wire.waiting(
             row,

@@ -99,3 +99,32 @@ def test_what_tuned_is_told_so_in_the_manifest_and_counted() -> None:
     counts = outcome.counts(Gathered(tuple(words), (), (), (), ()), found)
     assert counts["dev"] == len(tuned) > 0
     assert counts["dev"] + counts["used"] + counts["held_out"] == len(words)
+
+
+def test_a_retry_is_judged_by_people_who_have_not_judged_before() -> None:
+    words = crowd(people=80)
+    seen: set[str] = set()
+    judged: frozenset[str] = frozenset()
+    for _ in range(4):
+        held = splits.held_out(words, plan(), judged=judged)
+        people = {each.person_id for each in held}
+        assert people and not people & seen
+        seen |= people
+        judged |= {each.feedback_id for each in held}
+    assert splits.held_out(words, plan()) == splits.held_out(words, plan())
+
+
+def test_where_everybody_has_judged_nobody_does() -> None:
+    words = crowd(people=12)
+    every = frozenset(each.feedback_id for each in words)
+    assert splits.held_out(words, plan(), judged=every) == []
+
+
+def test_who_judged_a_round_that_could_not_tell_trains_in_the_next() -> None:
+    words = crowd(people=80)
+    first = material.sort(Gathered(tuple(words), (), (), (), ()), plan())
+    judges = {each.feedback_id for each in first.held_out}
+    again = Gathered(tuple(words), (), (), (), (), judged=frozenset(judges))
+    second = material.sort(again, plan())
+    assert judges and judges <= second.roles.keys()
+    assert not judges & {each.feedback_id for each in second.held_out}

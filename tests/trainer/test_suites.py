@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from feedback.errors import Invalid
-from trainer.suites import Check, Item, agrees, load, passes
+from trainer.suite_files import load
+from trainer.suites import Check, Item, agrees, passes
 
 LINE: dict[str, Any] = {
     "id": "sky",
