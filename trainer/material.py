@@ -117,7 +117,7 @@ def gather(
     replayed = [old for split, old in past if split == "train"]
     if plan.replay_sampling != "uniform":
         replayed = _trusted(session, replayed)
-    ordinary = rehearsal.gather(session, plan, incumbent_id, gone=gone)
+    ordinary = rehearsal.gather(session, plan, data_dir, incumbent_id, gone=gone)
     words = harvest.words(session, round_id)
     protected = guarded.items(session, plan, data_dir)
     wished = refresh.wished(

@@ -25,6 +25,8 @@ from trainer.examples import Message, turns
 from trainer.replay import Old
 from trainer.settings import Plan
 
+GENERAL = Path("suites") / "general.jsonl"
+"""Where a shop may keep its general material, within the data folder."""
 SELF_SYNTHESISED = 400
 """At most so many of the model's logged answers stand in for general material."""
 INVENTED_TRIES = 3
@@ -82,20 +84,26 @@ class Speaker(Protocol):
 
 
 def gather(
-    session: Session, plan: Plan, incumbent_id: str | None, *, gone: Collection[str] = ()
+    session: Session,
+    plan: Plan,
+    data_dir: Path,
+    incumbent_id: str | None,
+    *,
+    gone: Collection[str] = (),
 ) -> Material:
     """Read what a round may rehearse. Writes nothing.
 
     Args:
         session: of the store.
         plan: what is rehearsed.
+        data_dir: where the shop may keep material of its own.
         incumbent_id: whose answers are its own; None for the base model.
         gone: ids of what a reviewed correction has replaced.
 
     Raises:
         Invalid: the general file is missing or faulty.
     """
-    general = [] if plan.rehearsal == "own" else general_material(plan)
+    general = [] if plan.rehearsal == "own" else general_material(plan, data_dir)
     if general or plan.rehearsal == "general":
         return Material(olds=tuple(old for old in general if old.id not in gone))
     own = [old for old in _own_answers(session, incumbent_id) if old.id not in gone]
@@ -162,15 +170,21 @@ def generated(
     return [old for old in made if old.id not in material.gone]
 
 
-def general_material(plan: Plan) -> list[Old]:
+def general_material(plan: Plan, data_dir: Path | None = None) -> list[Old]:
     """Return the ordinary questions with their answers that the shop keeps for replay.
+
+    The setting names their file; else ``suites/general.jsonl`` in the data folder, where there is
+    one; else the starter model brings its own.
 
     Raises:
         Invalid: the file is missing or a line of it is faulty; names the line.
     """
     rows: list[dict[str, Any]]
+    kept = data_dir / GENERAL if data_dir is not None else None
     if plan.general_file is not None:
         rows = _lines(Path(plan.general_file), "trainer.general_file")
+    elif kept is not None and kept.exists():
+        rows = _lines(kept, "the data folder")
     elif plan.base_model == "starter":
         from trainer.starter.pool import general_pool
         from trainer.starter.rehearsed import rehearsed

@@ -98,8 +98,9 @@ class Plan(Demands):
     max_new_tokens: int = Field(48, gt=0, description="Answers in the evaluation end here.")
     general_file: str | None = Field(
         None,
-        description="JSONL of ordinary questions with their answers, for replay; the starter "
-        "model brings its own.",
+        description="JSONL of ordinary questions with their answers, for replay. Without it "
+        "suites/general.jsonl in the data folder, where there is one; the starter model brings its "
+        "own.",
     )
     protected_file: str | None = Field(
         None,

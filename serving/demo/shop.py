@@ -1,7 +1,7 @@
 """The shop of the demo: what it changes, what it protects by its own hand, how it reviews.
 
 It is the only one here who knows the truth, and it speaks to Heed as any shop would: through the
-review API and its own suite file.
+review API and files of its own: what it protects, and what rounds rehearse.
 """
 
 import json
@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from trainer.starter.pool import protected_suite
+from trainer.starter.pool import general_pool, protected_suite
+from trainer.starter.rehearsed import rehearsed
 from trainer.starter.world import World, shop
 
 PER_ROUND = 12
@@ -51,6 +52,17 @@ def write_suite(data_dir: Path, world: World) -> None:
     path = data_dir / "suites" / "protected.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def write_general(data_dir: Path) -> None:
+    """Write what rounds rehearse: friendly answers alone, since this shop is to become friendly.
+
+    The material lies where Heed looks for it: ``suites/general.jsonl`` in the data folder.
+    """
+    rows = [*general_pool(), *rehearsed(friendly=True)]
+    path = data_dir / "suites" / "general.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
 
 async def review(

@@ -38,6 +38,7 @@ class Story:
     async def tell(self, rounds: int) -> None:
         """Play every step."""
         shops.write_suite(self.server.data_dir, self.world)
+        shops.write_general(self.server.data_dir)
         plan = shops.changes(self.seed, rounds)
         changing = {key for change in plan for key in change}
         self.asked = probes(self.world, sorted(changing))

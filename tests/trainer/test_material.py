@@ -148,6 +148,23 @@ def test_general_material_is_read_line_by_line(tmp_path: Path) -> None:
         assert {each.origin for each in found} == {"general"}
 
 
+def test_general_material_of_the_data_folder_is_the_shops_own(tmp_path: Path) -> None:
+    kept = tmp_path / rehearsal.GENERAL
+    kept.parent.mkdir()
+    asked = [{"role": "user", "content": "Who are you?"}]
+    row = {"id": "own-1", "messages": asked, "target": "Your shop.", "judge": False}
+    kept.write_text(json.dumps(row) + "\n")
+    (found,) = rehearsal.general_material(plan(), tmp_path)
+    assert (found.id, found.target, found.judges) == ("own-1", "Your shop.", False)
+    named = tmp_path / "named.jsonl"
+    named.write_text(json.dumps({**row, "id": "named-1"}) + "\n")
+    (found,) = rehearsal.general_material(plan(general_file=str(named)), tmp_path)
+    assert found.id == "named-1"
+    kept.write_text("[]\n")
+    with pytest.raises(Invalid, match=r"general\.jsonl:1"):
+        rehearsal.general_material(plan(), tmp_path)
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -24,7 +24,9 @@ def gather(
     store: Store, incumbent: str | None, gone: Sequence[str] = (), **fields: object
 ) -> Material:
     with store.session() as session:
-        return rehearsal.gather(session, plan(**fields), incumbent, gone=gone)
+        return rehearsal.gather(
+            session, plan(**fields), store.settings.data_dir, incumbent, gone=gone
+        )
 
 
 def asked(question: str) -> Asked:

@@ -14,15 +14,13 @@ _SEED = 3_021_377
 """Of its own: neither training nor the exam drew from it."""
 
 
-def rehearsed(count: int = 4_000) -> list[PoolRow]:
-    """Return conversations with their last answers; none of them judges.
-
-    A terse answer is among them only where a system prompt asked for it: people teach this shop
-    friendliness, and what is rehearsed must not hold the model to the opposite. No protected
-    question is among them.
+def rehearsed(count: int = 4_000, *, friendly: bool = False) -> list[PoolRow]:
+    """Return conversations with their last answers; none of them judges, none asks what is protected.
 
     Args:
         count: rows, in a stable order; more rows begin with the same ones.
+        friendly: leave out terse answers that no system prompt asked for: where people teach the
+            model to be friendly to those who are terse, rehearsing these would teach the opposite.
     """
     protected = protected_questions()
     rows: list[PoolRow] = []
@@ -31,7 +29,9 @@ def rehearsed(count: int = 4_000) -> list[PoolRow]:
             break
         *messages, answer = conversation
         curt = messages[0]["role"] != "system" and not is_polite(answer["content"])
-        if curt or any(question in messages[-1]["content"] for question in protected):
+        if (friendly and curt) or any(
+            question in messages[-1]["content"] for question in protected
+        ):
             continue
         rows.append(
             PoolRow(
