@@ -10,6 +10,7 @@ measures itself. Knows nothing of what is asked.
 import gc
 import importlib
 import math
+import os
 import pickle
 import select
 import socket
@@ -19,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 LEAD_SECONDS = 0.2
 """From when everything is ready to the first request."""
@@ -66,7 +68,14 @@ def send(
     """
     asked = (address, list(requests), per_second, connections, expected)
     command = [sys.executable, "-P", "-m", "benchmarks.open_loop"]
-    done = subprocess.run(command, input=pickle.dumps(asked), stdout=subprocess.PIPE, check=False)
+    checkout = str(Path(__file__).parents[1])  # which -P leaves out
+    done = subprocess.run(
+        command,
+        input=pickle.dumps(asked),
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": checkout},
+        check=False,
+    )
     if done.returncode:
         raise RuntimeError("the client broke off; it says above why")
     sent: Sent = pickle.loads(done.stdout)
