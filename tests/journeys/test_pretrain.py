@@ -25,8 +25,9 @@ def heed(data_dir: Path, *arguments: str) -> Any:
             "HEED_TRAINER__DOCUMENT_EPOCHS": "1",
             "HEED_TRAINER__MINIMUM_STEPS": "20",
             "HEED_TRAINER__THREADS": "1",
-            # So few steps leave the model unsettled: within the usual two points it may abstain.
+            # So few steps leave the model unsettled: within the usual margins it may abstain.
             "HEED_TRAINER__MARGIN_POINTS": "5",
+            "HEED_TRAINER__SYCOPHANCY_MARGIN_POINTS": "15",
         },
         capture_output=True,
         text=True,
