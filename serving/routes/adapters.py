@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving import wire
@@ -23,7 +23,7 @@ class Promotion(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     canary_share: float = Field(0.0, ge=0, lt=1, description="0 makes it live at once.")
-    reason: str = Field("promoted by hand", max_length=2000)
+    reason: str = Field("promoted by hand", max_length=2000, pattern=r"^[^\x00]*$")
 
 
 class Rollback(BaseModel):
@@ -31,7 +31,7 @@ class Rollback(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field("rolled back by hand", max_length=2000)
+    reason: str = Field("rolled back by hand", max_length=2000, pattern=r"^[^\x00]*$")
 
 
 @router.get("/v1/adapters")
@@ -49,14 +49,18 @@ def show(adapter_id: str, parts: Parts, who: AsReviewer) -> dict[str, Any]:
         return wire.adapter(registry.get(session, adapter_id))
 
 
-@router.get("/v1/adapters/{adapter_id}/card", response_class=PlainTextResponse)
-def card(adapter_id: str, parts: Parts, who: AsReviewer) -> PlainTextResponse:
+@router.get(
+    "/v1/adapters/{adapter_id}/card",
+    response_class=Response,
+    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
+)
+def card(adapter_id: str, parts: Parts, who: AsReviewer) -> Response:
     """Return an adapter's model card, as Markdown."""
     with parts.store.session() as session:
         row = registry.get(session, adapter_id)
         made_by = rounds.get(session, row.round_id) if row.round_id else None
         written = export.model_card(row, made_by)
-    return PlainTextResponse(written, media_type="text/markdown")
+    return Response(written, media_type="text/markdown")
 
 
 @router.post("/v1/adapters/rollback")
