@@ -226,6 +226,15 @@ def test_the_constraints_satisfy_the_projects_ranges() -> None:
         assert requirement.specifier.contains(version), f"{requirement} but {version}"
 
 
+def test_no_test_changes_everybodys_clock() -> None:
+    """Servers run beside the tests: a timer set by a false clock never goes off again."""
+    place = re.compile(
+        r"""setattr\(\s*(?:time,\s*["']monotonic|["'][\w.]+\.time\.monotonic|["'][\w.]*asyncio\.sleep|asyncio,)"""
+    )
+    found = [str(path.relative_to(ROOT)) for path, content in written() if place.search(content)]
+    assert found == []
+
+
 def test_no_text_names_a_folder_of_one_machine() -> None:
     folders = "work|root|home|Users|tmp"
     place = re.compile(rf"(?<![\w.$}}~-])/(?:{folders})/\w")

@@ -199,7 +199,8 @@ def _stacks() -> str:
         f"{names.get(ident)}\n{''.join(traceback.format_stack(frame))}"
         for ident, frame in sys._current_frames().items()
     ]
-    tasks = [repr(each) for each in gc.get_objects() if isinstance(each, asyncio.Task)]
+    # By its type: a look at some objects' attributes warns or loads what they stand for.
+    tasks = [repr(each) for each in gc.get_objects() if issubclass(type(each), asyncio.Task)]
     return "\n".join([*threads, *tasks])
 
 

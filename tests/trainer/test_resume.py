@@ -3,15 +3,15 @@
 import itertools
 import os
 import signal
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.trainer.rounds import ask, demonstration
 from tests.trainer.test_learner import plan
-from trainer import checkpoints
+from trainer import after_step, checkpoints
 from trainer.checkpoints import COMPLETE, TENSORS
 from trainer.curve import Progress
 from trainer.examples import Example
@@ -187,7 +187,7 @@ def test_a_checkpoint_is_written_every_so_often(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(10_000))
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(after_step, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     steps: list[int] = []
     write = checkpoints.write
 

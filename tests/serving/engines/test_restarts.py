@@ -1,6 +1,7 @@
 """How long to wait before another restart, and when to give up."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,8 +18,8 @@ def test_the_pause_doubles_up_to_a_bound_and_a_minute_forgives(
         slept.append(seconds)
         now[0] += seconds
 
-    monkeypatch.setattr("serving.engines.restarts.asyncio.sleep", sleep)
-    monkeypatch.setattr("serving.engines.restarts.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(restarts, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(restarts, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     async def play() -> None:
         budget = restarts.Restarts(most=4, backoff_seconds=1, max_backoff_seconds=3)
