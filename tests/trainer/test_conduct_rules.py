@@ -217,6 +217,14 @@ def test_bounds_of_slices_hold_for_all_of_them_at_once() -> None:
     assert rest.outcome == "not checked" and "41 slices are too small" in rest.sentence
 
 
+def test_one_lost_answer_of_a_slice_is_not_waited_for() -> None:
+    pairs = made("protected", "world", 300, slices=("language en",))
+    pairs += made("past", "past material", 53, lost=1, slices=("language de",))
+    report = judge(Evidence(pairs=(*pairs, *NEW)), builders.plan())
+    (rule,) = named(report, "slices")
+    assert rule.outcome == "holds" and "1 more are too small to tell" in rule.sentence
+
+
 def test_a_slice_that_may_have_lost_too_much_names_how_many_items_would_tell() -> None:
     pairs = made("protected", "world", 300, slices=("language en",))
     pairs += made("past", "past material", 120, lost=4, slices=("language de",))
