@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 
 from trainer.starter.pool import general_pool, protected_suite
-from trainer.starter.rehearsed import rehearsed
 from trainer.starter.world import World, shop
 
 PER_ROUND = 12
@@ -57,12 +56,13 @@ def write_suite(data_dir: Path, world: World) -> None:
 def write_general(data_dir: Path) -> None:
     """Write what rounds rehearse: friendly answers alone, since this shop is to become friendly.
 
+    Terse answers to terse questions, which the starter also rehearses, would teach the opposite.
+
     The material lies where Heed looks for it: ``suites/general.jsonl`` in the data folder.
     """
-    rows = [*general_pool(), *rehearsed(friendly=True)]
     path = data_dir / "suites" / "general.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in general_pool()))
 
 
 async def review(

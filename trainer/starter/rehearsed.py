@@ -8,19 +8,16 @@ of how rows are used.
 
 from trainer.starter.corpus import conversations
 from trainer.starter.pool import PoolRow, protected_questions
-from trainer.starter.world import is_polite
 
 _SEED = 3_021_377
 """Of its own: neither training nor the exam drew from it."""
 
 
-def rehearsed(count: int = 4_000, *, friendly: bool = False) -> list[PoolRow]:
+def rehearsed(count: int = 4_000) -> list[PoolRow]:
     """Return conversations with their last answers; none of them judges, none asks what is protected.
 
     Args:
         count: rows, in a stable order; more rows begin with the same ones.
-        friendly: leave out terse answers that no system prompt asked for: where people teach the
-            model to be friendly to those who are terse, rehearsing these would teach the opposite.
     """
     protected = protected_questions()
     rows: list[PoolRow] = []
@@ -28,10 +25,7 @@ def rehearsed(count: int = 4_000, *, friendly: bool = False) -> list[PoolRow]:
         if len(rows) == count:
             break
         *messages, answer = conversation
-        curt = messages[0]["role"] != "system" and not is_polite(answer["content"])
-        if (friendly and curt) or any(
-            question in messages[-1]["content"] for question in protected
-        ):
+        if any(question in messages[-1]["content"] for question in protected):
             continue
         rows.append(
             PoolRow(

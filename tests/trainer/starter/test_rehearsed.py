@@ -14,11 +14,10 @@ def test_they_are_as_varied_as_what_the_starter_was_taught() -> None:
     assert all(row["messages"][-1]["role"] == "user" and row["target"] for row in rows)
 
 
-def test_among_friendly_ones_only_a_system_prompt_asks_for_a_terse_answer() -> None:
-    curt = [row for row in rehearsed(400, friendly=True) if not is_polite(row["target"])]
-    assert {row["messages"][0]["role"] for row in curt} == {"system"}
+def test_both_tones_are_rehearsed() -> None:
     curt = [row for row in rehearsed(400) if not is_polite(row["target"])]
     assert {row["messages"][0]["role"] for row in curt} == {"system", "user"}
+    assert 0.2 < len(curt) / 400 < 0.8
 
 
 def test_neither_what_is_protected_nor_what_is_examined_is_rehearsed() -> None:
