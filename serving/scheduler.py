@@ -7,7 +7,9 @@ and forget a job that was killed midway. What is due is derived from the rounds 
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -49,31 +51,13 @@ class Scheduler:
     def start(self) -> None:
         """Begin to tick."""
         self.enabled = True
-        self._timer.add_job(
-            self.tick,
-            "interval",
-            seconds=self._settings.serving.tick_seconds,
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=None,
-        )
-        self._timer.add_job(
-            self.watch,
-            "interval",
-            seconds=self._settings.serving.canary_seconds,
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=None,
-        )
-        self._timer.add_job(
+        self._every(self.tick, seconds=self._settings.serving.tick_seconds)
+        self._every(self.watch, seconds=self._settings.serving.canary_seconds)
+        self._every(
             self.purge,
-            "interval",
             hours=PURGE_HOURS,
             # Soon after a start as well: a server that is started daily would never come to it.
             next_run_time=datetime.now(UTC) + timedelta(seconds=PURGE_AFTER_SECONDS),
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=None,
         )
         self._timer.start()
 
@@ -112,6 +96,12 @@ class Scheduler:
                     done.unrated + done.rated,
                     done.feedback,
                 )
+
+    def _every(self, job: Callable[[], None], **when: Any) -> None:
+        """Do it again and again, never twice at once, and late rather than not at all."""
+        self._timer.add_job(
+            job, "interval", **when, max_instances=1, coalesce=True, misfire_grace_time=None
+        )
 
     def _look(self) -> None:
         if self._executor.running():

@@ -58,7 +58,8 @@ class JudgeModel:
         """Return for each item and answer whether it passes; None where nobody could tell."""
         if not asked:
             return []
-        if self._url is None or self._model is None:
+        url = self._url
+        if url is None or self._model is None:
             self.fault = UNSET
             return [None] * len(asked)
         import httpx
@@ -71,10 +72,10 @@ class JudgeModel:
             ) as client,
             ThreadPoolExecutor(AT_ONCE) as pool,
         ):
-            return list(pool.map(lambda pair: self._verdict(client, *pair), asked))
+            return list(pool.map(lambda pair: self._verdict(client, url, *pair), asked))
 
-    def _verdict(self, client: "httpx.Client", item: Item, answer: str) -> bool | None:
-        import httpx
+    def _verdict(self, client: "httpx.Client", url: str, item: Item, answer: str) -> bool | None:
+        from trainer import chat_api
 
         if self._failures >= FAILURES_IN_A_ROW:
             return None
@@ -92,18 +93,14 @@ class JudgeModel:
             "temperature": 0,
         }
         try:
-            reply = client.post(f"{self._url}/chat/completions", json=body)
-            reply.raise_for_status()
-            said = str(reply.json()["choices"][0]["message"]["content"])
-        except httpx.HTTPStatusError as fault:
-            return self._failed(f"{self._url} answered {fault.response.status_code}")
-        except (httpx.HTTPError, httpx.InvalidURL) as fault:
-            return self._failed(f"{self._url} could not be asked ({type(fault).__name__})")
+            said = str(chat_api.content(client, url, body))
+        except chat_api.Unanswered as fault:
+            return self._failed(f"{url} {fault}")
         except (ValueError, LookupError, TypeError):
-            return self._failed(f"{self._url} did not answer as a chat model does")
+            return self._failed(f"{url} did not answer as a chat model does")
         word = said.strip().strip("*.!\"'").casefold()
         if word not in ("yes", "no"):
-            return self._failed(f"{self._url} said neither yes nor no")
+            return self._failed(f"{url} said neither yes nor no")
         self._failures = 0
         return word == "yes"
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from feedback.words import content_words, words
+from trainer import chat_api
 from trainer.augmentation import Told
 
 KEY = "AUGMENTATION_API_KEY"
@@ -99,13 +100,9 @@ class ParaphrasingService:
             "temperature": 0.8,
         }
         try:
-            reply = client.post(f"{self._url}/chat/completions", json=body)
-            reply.raise_for_status()
-            said = _strings(reply.json()["choices"][0]["message"]["content"])
-        except httpx.HTTPStatusError as fault:
-            return self._failed(f"it answered {fault.response.status_code}")
-        except (httpx.HTTPError, httpx.InvalidURL) as fault:
-            return self._failed(f"it could not be asked ({type(fault).__name__})")
+            said = _strings(chat_api.content(client, self._url, body))
+        except chat_api.Unanswered as fault:
+            return self._failed(f"it {fault}")
         except (ValueError, LookupError, TypeError):
             return self._failed("it did not answer with a list of texts")
         self._failures = 0

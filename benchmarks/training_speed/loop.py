@@ -149,7 +149,7 @@ def _loop(work: Work, model: Any, refresh: Callable[[], None]) -> None:
             said, _ = Form.of(plan).log_probs(model, batch)
             found = losses(said, batch, over, beta=plan.beta, nll_share=NLL_SHARE)
             total = torch.stack([weights[kind] * loss for kind, loss in found.items()]).sum()
-            total.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+            torch.autograd.backward(total, retain_graph=True)
         torch.nn.utils.clip_grad_norm_(trained, plan.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()

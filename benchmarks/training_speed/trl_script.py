@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
 
-class _Told(TrainerCallback):  # type: ignore[misc]
+class _Told(TrainerCallback):  # type: ignore[misc]  # transformers is not type-checked
     """Says when the first step and the last are done, and stops there if one is all that is asked."""
 
     def __init__(self, *, one_step: bool) -> None:
