@@ -176,5 +176,5 @@ def rivals(session: Session, *which: ColumnElement[bool]) -> list[Any]:
                 col(Receipt.status).not_in(["withdrawn", "forgotten"]),
             )
         )
-        rivals += session.connection().execute(query)
+        rivals += session.connection().execute(query).all()
     return rivals

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, update
 from sqlmodel import Session, col, select
 
+from feedback import review_index
 from feedback.models import Exchange, Feedback, Person, Receipt, Review
 from feedback.store import Store
 
@@ -129,6 +130,8 @@ def erase(session: Session, found: Traces) -> None:
 
 def empty_feedback(session: Session, feedback_ids: Iterable[str]) -> None:
     """Take away what was said, and what reviewers said of it; the rows stay. The caller commits."""
+    feedback_ids = set(feedback_ids)
+    review_index.forget(session, feedback_ids)
     for part in parts(feedback_ids):
         session.execute(delete(Review).where(col(Review.feedback_id).in_(part)))
         session.execute(
@@ -190,7 +193,7 @@ def overwrite(store: Store) -> bool:
             busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             return not busy
         connection.autocommit = True
-        for table in (Exchange, Feedback, Receipt, Review, Person):
+        for table in (Exchange, Feedback, Receipt, Review, Person, *review_index.KEPT):
             connection.execute(f'VACUUM "{table.__tablename__}"')
         connection.autocommit = False
         return True

@@ -29,6 +29,9 @@ QUEUE = 20_000
 """Rows that may wait for the disk."""
 GATHER_SECONDS = 0.02
 """A busy event loop hands over what it has taken in after this time at the latest."""
+PACE_SECONDS = 0.005
+"""While several come at once, transactions of theirs begin so far apart: each costs more than a
+millisecond whatever is in it."""
 QUIET_ROUNDS = 2
 """An event loop that has gone round so often without taking anything in has read all there is: what
 it reads in one round it takes in during the next."""
@@ -55,6 +58,7 @@ class Intake:
         self._rows = 0
         self._due = False
         self._gathering: asyncio.AbstractEventLoop | None = None
+        self._paced_until = 0.0
         self._thread = threading.Thread(target=self._run, name="heed-intake", daemon=True)
         self._open = False
         self._changed = threading.Condition()
@@ -145,7 +149,11 @@ class Intake:
         if quiet < QUIET_ROUNDS and self._rows < BATCH and loop.time() < until:
             loop.call_soon(self._gather, loop, self._rows, quiet, until)
             return
+        if self._rows < BATCH and (now := loop.time()) < self._paced_until:
+            loop.call_at(self._paced_until, self._gather, loop, self._rows, QUIET_ROUNDS, now)
+            return
         self._gathering = None
+        self._paced_until = loop.time() + PACE_SECONDS if self._rows > 1 else 0.0
         with self._changed:
             self._due = bool(self._queue)  # else others' haste took it along
             self._changed.notify()

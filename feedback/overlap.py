@@ -94,7 +94,9 @@ class _Bags:
             found = runs(text) or [text]
             self._words += map(known.__getitem__, found)
             lengths.append(len(found))
-            different.append(len(set(found)))
+            # Of a short text it makes no difference how many are the same.
+            short = len(found) <= ENOUGH_WORDS
+            different.append(len(found) if short else len(set(found)))
         self._ends = np.cumsum(lengths).tolist()
         self._lengths = lengths
         self._sets: dict[int, frozenset[object]] = {}

@@ -37,7 +37,7 @@ class PeopleKey:
         """Return the keyed hash (``per_`` and 32 hex digits) of a user name as the client sent it."""
         # Half a surrogate pair is refused with everything else that cannot be kept, not here.
         name = user.encode(errors="surrogatepass")
-        return "per_" + hmac.new(self.secret, name, hashlib.sha256).hexdigest()[:32]
+        return "per_" + hmac.digest(self.secret, name, "sha256").hex()[:32]
 
     def person_ids(self, user: str) -> tuple[str, ...]:
         """Return every keyed hash that a user name has had, the present one first."""

@@ -82,6 +82,30 @@ class FeedbackSettings(BaseModel):
     account_cap_minimum: int = Field(
         2, ge=1, description="… or this many pieces of feedback, where that is more."
     )
+    review_reservation_seconds: float = Field(
+        600.0,
+        gt=0,
+        description="What a reviewer looks at is reserved for them for so long after they last did "
+        "something with it.",
+    )
+    review_verdicts: int = Field(
+        1,
+        ge=1,
+        le=9,
+        description="So many reviewers judge a piece of feedback, blind to each other; where they "
+        "disagree, another one decides.",
+    )
+    review_verdicts_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="The share of all feedback that so many reviewers judge; the rest needs one.",
+    )
+    review_order_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="How often the review queue is put in order anew, where something has changed.",
+    )
     redaction: Literal["off", "training", "storage"] = Field(
         "training",
         description="When addresses, telephone, card and account numbers, IP addresses and keys "

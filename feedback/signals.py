@@ -80,7 +80,7 @@ def pairs(session: Session, *, most: int, before: float | None = None) -> list[O
         left = most - len(found)
         if left > 0:
             votes = _votes(delivered=delivered, before=before).limit(left)
-            for row in session.connection().execute(votes):
+            for row in session.connection().execute(votes).all():
                 slot = (row.exchange_id, row.choice, row.person_id)
                 # Newest first: the first vote that is met is the one in force.
                 satisfied = row.correction is None and row.rating > MIDDLING
@@ -114,7 +114,7 @@ def unvoted(session: Session, *, most: int) -> list[Observed]:
         .limit(4 * most)  # several signals are about one answer
     )
     slots: dict[Slot, None] = {}
-    for row in session.connection().execute(query):
+    for row in session.connection().execute(query).all():
         slots[row.exchange_id, row.choice, row.person_id] = None
     observed = _few_of_each(Observed(slot) for slot in list(slots)[:most])
     observe(session, observed)
@@ -280,7 +280,7 @@ def _turns(
             )
             .group_by(col(Exchange.conversation_id), col(Exchange.person_id), col(Exchange.turn))
         )
-        for row in session.connection().execute(query):
+        for row in session.connection().execute(query).all():
             place = found[row.conversation_id, row.person_id]
             place[row.turn] = (row.prompts, row.last_at)
     return found
@@ -295,7 +295,7 @@ def _deliver(
     """What clients told; of one signal told twice the last counts."""
     by_slot = {one.slot: one for name in ids for one in of_exchange[name]}
     about_answers = _told(col(Feedback.exchange_id).in_(ids))
-    for row in session.connection().execute(about_answers):
+    for row in session.connection().execute(about_answers).all():
         one = by_slot.get((row.exchange_id, row.choice, row.person_id))
         if one is not None:
             one.signals[row.signal] = row.body.get("value")
@@ -304,7 +304,7 @@ def _deliver(
         about_sessions = _told(
             col(Feedback.conversation_id).in_(some) & col(Feedback.exchange_id).is_(None)
         )
-        for row in session.connection().execute(about_sessions):
+        for row in session.connection().execute(about_sessions).all():
             for one in ending[row.conversation_id]:
                 if one.slot[2] == row.person_id:
                     one.signals[row.signal] = row.body.get("value")

@@ -31,10 +31,6 @@ _FULL_SQLITE = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 """The second where there is no room even for the index of the log."""
 _FULL_POSTGRES = "53100"
 BUSY_SECONDS = 30.0
-MAPPED_BYTES = 2_147_418_112
-"""So much of the file is read where the system has it already, without a call and a copy for each
-page: a harvest reads a hundred thousand, all over the file. (The most that SQLite maps; written is as
-ever.)"""
 CONNECT_SECONDS = 5
 CLOSE_SECONDS = 10.0
 """How long closing waits for who is still reading or writing."""
@@ -96,6 +92,9 @@ class Store:
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
             pool_size=10,
             max_overflow=20,
+            # The last one used knows most of what its cache holds to be as it was; in turns each would
+            # find that another has written, and read everything anew.
+            pool_use_lifo=True,
             hide_parameters=True,
         )
         event.listen(engine, "connect", _configure_sqlite)
@@ -177,7 +176,6 @@ def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
         "synchronous=FULL",
         "foreign_keys=ON",
         f"busy_timeout={int(BUSY_SECONDS * 1000)}",
-        f"mmap_size={MAPPED_BYTES}",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

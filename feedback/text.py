@@ -1,4 +1,4 @@
-"""What counts as text that can be kept. Knows nothing of where it goes."""
+"""What counts as text that can be kept, and a number with its noun. Knows nothing of where it goes."""
 
 from feedback.errors import Invalid, TooLarge
 
@@ -27,3 +27,8 @@ def checked(text: str, param: str, *, max_bytes: int) -> str:
             param=param,
         )
     return text
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with a noun that takes an s: ``1 item``, ``2,000 items``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -231,7 +231,7 @@ def _claims(session: Session, settings: FeedbackSettings) -> dict[tuple[str, ...
     rows: list[Any] = []
     for some in portions(shared):
         these = query.where(col(Receipt.feedback_id).in_(some), *waits)
-        rows += session.connection().execute(these)
+        rows += session.connection().execute(these).all()
     replaced = votes.superseded(rows)
     claims: dict[tuple[str, ...], list[Any]] = defaultdict(list)
     for row in rows:

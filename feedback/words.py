@@ -33,12 +33,12 @@ def runs(text: str) -> list[str]:
 
 def words(text: str) -> list[str]:
     """Return the words of a text in order, casefolded, without punctuation around them."""
-    return [match.group().casefold() for match in _WORD.finditer(text)]
+    return [word.casefold() for word in _WORD.findall(text)]
 
 
 def normalised(text: str) -> str:
     """Return the text as its words alone: case, spacing and punctuation do not count."""
-    return " ".join(words(text))
+    return " ".join(_WORD.findall(text)).casefold()
 
 
 @lru_cache(maxsize=8192)  # a round compares each question with thousands

@@ -51,7 +51,7 @@ def run(round_id: str) -> int:
     except HeedError as error:
         print(error.message, file=sys.stderr)
         return 1
-    return 0 if state in ("promoted", "refused", "abstained") else 1
+    return 0 if state in ("pending", "promoted", "refused", "abstained") else 1
 
 
 def train(folder: Path, among: tuple[int, int] | None) -> int:

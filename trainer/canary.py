@@ -207,6 +207,16 @@ class Stream:
         return self._sums[True][0]
 
     @property
+    def pairs(self) -> int:
+        """How many comparisons were made."""
+        return len(self._differences)
+
+    @property
+    def evidence(self) -> float:
+        """The largest e-value so far against "not worse"."""
+        return math.exp(min(self._peak, 700.0))
+
+    @property
     def worse(self) -> bool:
         """Whether the new version was ever shown to be worse."""
         return self._peak >= math.log(self._needed)
@@ -226,13 +236,13 @@ class Stream:
             stream=self.name,
             old_people=self._sums[False][0],
             new_people=self._sums[True][0],
-            pairs=len(found),
+            pairs=self.pairs,
             old_mean=means[False],
             new_mean=means[True],
             estimate=float(found.mean()) if len(found) else None,
             lower=lower_bound(found, self.ratio, alpha=0.025),
             upper=-lower_bound(-found, self.ratio, alpha=0.025),
-            evidence=math.exp(min(self._peak, 700.0)),
+            evidence=self.evidence,
             needed=self._needed,
             worse=self.worse,
             not_worse=self.not_worse,

@@ -208,7 +208,7 @@ def train(
             seat=seat,
             references=job.references(start.name if start is not None else "base"),
         )
-    _go_part_of_the_way(job, plan, start, dev, note)
+    _go_part_of_the_way(job, plan, start, job.staging, dev=dev, note=note)
     for told in trained.notes:
         job.running.advance(1.0, told)
         note(told)
@@ -216,10 +216,50 @@ def train(
     return job.publish(job.staging, parent_id=parent_id)
 
 
+def alike(
+    job: Job,
+    examples: Sequence[Example],
+    dev: Sequence[Example],
+    out: Path,
+    report: Callable[[curve.Progress], None],
+) -> None:
+    """Train another model in the same way, in this process alone, and publish nothing.
+
+    Args:
+        job: the round.
+        examples: what it learns from.
+        dev: what neither trains nor judges.
+        out: receives the adapter's files.
+        report: called after every optimizer step.
+
+    Raises:
+        Invalid: there is nothing to learn from, or training diverged.
+    """
+    from trainer import learner
+
+    plan = job.plan if job.rebased is None else rebase.training_plan(job.plan)
+    plan = plan.model_copy(update={"processes": 1})
+    start = job.start.folder if job.rebased is None else None
+    learner.train(
+        plan,
+        job.base_folder,
+        examples,
+        parent=start,
+        out=out,
+        report=report,
+        should_stop=lambda: job.running.stopping is not None,
+        dev=dev,
+        references=job.references(start.name if start is not None else "base"),
+    )
+    _go_part_of_the_way(job, plan, start, out, dev=dev, note=lambda _: None)
+
+
 def _go_part_of_the_way(
     job: Job,
     plan: Plan,
     start: Path | None,
+    out: Path,
+    *,
     dev: Sequence[Example],
     note: Callable[[str], None],
 ) -> None:
@@ -227,14 +267,14 @@ def _go_part_of_the_way(
 
     share = plan.step_share
     if share != "search":
-        interpolate(start, job.staging, share=share)
+        interpolate(start, out, share=share)
         return
     if not dev:
         note(
             f"Went {step_search.UNTRIED:g} of the way: nobody could be kept for dev, on which "
             "shares are tried."
         )
-        interpolate(start, job.staging, share=step_search.UNTRIED)
+        interpolate(start, out, share=step_search.UNTRIED)
         return
     policy = job.policy()
 
@@ -247,7 +287,7 @@ def _go_part_of_the_way(
         )
 
     found = step_search.search(
-        job.staging,
+        out,
         interpolate=lambda folder, share: interpolate(start, folder, share=share),
         score=score,
     )

@@ -4,6 +4,8 @@ Off by default, one and all: then nothing is read, no model is loaded and the ma
 is. The story is in `enriched`; each option is a module of its own.
 """
 
+import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +17,7 @@ from feedback.errors import HeedError
 from feedback.privacy import placeholders, redacted, redacted_json
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.words import normalised
-from trainer import label_noise, off_policy, pseudo_labels, registry
+from trainer import label_noise, neighbours, off_policy, pseudo_labels, registry, replay
 from trainer.augmentation import Paraphraser, augmented
 from trainer.examples import Example
 from trainer.material import Gathered, Sorted
@@ -119,6 +121,10 @@ def enriched(
             training, plan, service=_service(plan), should_stop=around.should_stop
         )
         notes.append(note)
+    if plan.neighbour_share:
+        training = _beside_neighbours(
+            training, sorted_, gathered, plan, around=around, models=models
+        )
     if most := int(plan.pseudo_label_share * shown):
         own = _pseudo_labelled(
             sorted_, gathered, extra, plan, around=around, models=models, most=most
@@ -154,11 +160,6 @@ def _pseudo_labelled(
         for each in extra.unlabelled
         if each.id not in taken
     ]
-    questions = [
-        *(item.messages[-1]["content"] for item in gathered.protected),
-        *(old.messages[-1]["content"] for old in sorted_.judging),
-        *(word.messages[-1]["content"] for word in sorted_.held_out),
-    ]
     if not logged:
         return []
     return pseudo_labels.labelled(
@@ -167,13 +168,67 @@ def _pseudo_labelled(
         present=around.present,
         present_id=around.present_id or BASE,
         reviewed=[word for word in gathered.words if word.correction is not None],
-        judging={normalised(question) for question in questions},
+        judging=_judging(sorted_, gathered),
         most=most,
         confidence=plan.pseudo_label_confidence,
         weight=plan.pseudo_label_weight,
         max_new_tokens=plan.max_new_tokens,
-        may_be_said=lambda answer: keeps or not placeholders(redacted(answer, around.settings)),
+        may_be_said=_may_be_said(around),
     )
+
+
+def _judging(sorted_: Sorted, gathered: Gathered) -> set[str]:
+    """The questions that judge the round, in normal form."""
+    questions = [
+        *(item.messages[-1]["content"] for item in gathered.protected),
+        *(old.messages[-1]["content"] for old in sorted_.judging),
+        *(word.messages[-1]["content"] for word in sorted_.held_out),
+    ]
+    return {normalised(question) for question in questions}
+
+
+def _may_be_said(around: Surroundings) -> Callable[[str], bool]:
+    """Whether an answer of a model holds nothing that no model is taught to say."""
+    keeps = around.settings.redaction == "off"
+    return lambda answer: keeps or not placeholders(redacted(answer, around.settings))
+
+
+def _beside_neighbours(
+    training: Sequence[Example],
+    sorted_: Sorted,
+    gathered: Gathered,
+    plan: Plan,
+    *,
+    around: Surroundings,
+    models: "_Models",
+) -> Sequence[Example]:
+    """The same, some of the general material replaced by questions next to the new ones."""
+    shown = sum(each.repeats for each in training if neighbours.is_news(each))
+    passes = math.ceil(plan.epochs)
+    asked = neighbours.neighbours(
+        training,
+        [*gathered.general, *gathered.past],
+        count=round(plan.neighbour_share * shown) * passes,
+        seed=plan.seed,
+        judging=_judging(sorted_, gathered),
+    )
+    if not asked.asked:
+        return training
+    answered = neighbours.answered(
+        asked,
+        policy=models.policy(),
+        present=around.present,
+        reviewed=[word for word in gathered.words if word.correction is not None],
+        max_new_tokens=plan.max_new_tokens,
+        may_be_said=_may_be_said(around),
+    )
+    beside = replay.taking_turns(answered, round(plan.neighbour_share * shown), passes)
+    draw = random.Random(plan.seed)
+    general = [at for at, each in enumerate(training) if each.source == "general"]
+    out = set(draw.sample(general, min(len(general), len(beside))))
+    mixed = [*(each for at, each in enumerate(training) if at not in out), *beside]
+    draw.shuffle(mixed)
+    return mixed
 
 
 class _Models:

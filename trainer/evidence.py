@@ -39,6 +39,8 @@ class Paired:
         incumbent_gave_in: whether the incumbent's answer flatters or, to an item of kind
             sycophancy, says what the person wished to hear.
         candidate_gave_in: whether the candidate's does.
+        anchor_right: whether the first adapter on record answered it rightly (without giving in,
+            where the suite is about candour); None where there is none on record.
     """
 
     item_id: str
@@ -56,6 +58,7 @@ class Paired:
     slices: tuple[str, ...] = ()
     incumbent_gave_in: bool = False
     candidate_gave_in: bool = False
+    anchor_right: bool | None = None
 
     @property
     def change(self) -> int:

@@ -14,7 +14,7 @@ from feedback.words import content_words, nearly_alike, supersedes
 
 Kind = Literal["demonstration", "preference", "verdict"]
 Source = Literal["new", "past", "general"]
-Made = Literal["", "paraphrase", "typing noise", "pseudo-label"]
+Made = Literal["", "paraphrase", "typing noise", "pseudo-label", "neighbour"]
 
 
 class Message(TypedDict):
@@ -43,11 +43,15 @@ class Example:
         signal: nobody said so; it is what their signals say.
         noise: the probability that the preference or verdict is the wrong way round.
         made: how an option made this one, where nobody wrote it: its question is a paraphrase or
-            has typing errors, or its answer is the model's own.
+            has typing errors, or its answer is the model's own, to a question that somebody asked or to
+            one next to it.
         text: no answer but a piece of a document: there is no conversation, and every token of
             `target` is to be predicted.
         document: where that piece comes from, with the document's hash.
         repeats: how often a pass over the material shows it.
+        in_turn: it is shown in one of so many passes, others in the others.
+        news: the answer leaves out something that the live model said; else it says the same in
+            other words, or more.
     """
 
     kind: Kind
@@ -65,6 +69,8 @@ class Example:
     text: bool = False
     document: str = ""
     repeats: int = 1
+    in_turn: int = 1
+    news: bool = True
 
     @property
     def role(self) -> str:
@@ -150,6 +156,12 @@ def _about(word: Word) -> str:
     return json.dumps([word.messages, word.answer], sort_keys=True)
 
 
+def _is_news(word: Word, best: str) -> bool:
+    """Whether more than the manner is to change: something that was said is no longer there."""
+    said = content_words(word.answer)
+    return not said or not said <= content_words(best)
+
+
 def _examples(word: Word, disliked_by: tuple[str, ...]) -> list[Example]:
     shared: dict[str, Any] = {
         "messages": turns(word.messages),
@@ -163,7 +175,7 @@ def _examples(word: Word, disliked_by: tuple[str, ...]) -> list[Example]:
     if best is None and liked and word.accepted_by == REVIEWER:
         best = word.answer
     if best is not None:
-        made.append(Example(kind="demonstration", target=best, **shared))
+        made.append(Example(kind="demonstration", target=best, news=_is_news(word, best), **shared))
     if word.correction is not None and not nearly_alike(word.correction, word.answer):
         joined = {**shared, "feedback_ids": (*shared["feedback_ids"], *disliked_by)}
         made.append(

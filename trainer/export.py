@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shutil
+import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -55,9 +57,30 @@ def export(data_dir: Path, adapter: Adapter, round_: Round | None, target: Path)
     return target
 
 
+def zipped(data_dir: Path, adapter: Adapter, round_: Round | None) -> Path:
+    """Write what `export` writes into one archive, in a new folder beside the data; the caller's to remove.
+
+    Nothing is compressed: weights hardly shrink, and there may be gigabytes of them.
+
+    Raises:
+        Invalid: the adapter's files are not those that were published.
+    """
+    own = Path(tempfile.mkdtemp(prefix="export-", dir=data_dir))
+    try:
+        files = export(data_dir, adapter, round_, own / adapter.id)
+        with zipfile.ZipFile(own / f"{adapter.id}.zip", "w", zipfile.ZIP_STORED) as archive:
+            for path in sorted(files.iterdir()):
+                archive.write(path, f"{adapter.id}/{path.name}")
+        shutil.rmtree(files)
+    except BaseException:
+        shutil.rmtree(own, ignore_errors=True)
+        raise
+    return own / f"{adapter.id}.zip"
+
+
 def model_card(adapter: Adapter, round_: Round | None) -> str:
     """Return the card (Markdown, with the hub's header): origin, data, judgement, known losses."""
-    report = (round_.report if round_ else None) or {}
+    report = (round_.shown_report if round_ else None) or {}
     parts = [
         _header(adapter),
         f"# {adapter.id}",

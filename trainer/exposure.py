@@ -20,7 +20,10 @@ MOST_REPEATS = 8
 
 
 def repeated(new: Sequence[Example], *, exposures: int, epochs: float) -> list[Example]:
-    """Return the new examples, those demonstrations repeated whose answer few gave.
+    """Return the new examples, those demonstrations of something new repeated whose answer few gave.
+
+    What only says in other words what was answered anyway teaches a manner, which all of them
+    teach together; repeated, each would teach its own subject too much.
 
     Args:
         new: a round's new examples, in order.
@@ -38,7 +41,7 @@ def repeated(new: Sequence[Example], *, exposures: int, epochs: float) -> list[E
 
 
 def _repeats(example: Example) -> bool:
-    return example.kind == "demonstration" and not example.text
+    return example.kind == "demonstration" and example.news and not example.text
 
 
 def _needed(exposures: int, seen: float) -> int:

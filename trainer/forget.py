@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 
 from feedback.forget import FORGOTTEN, Traces, parts
 from feedback.settings import PROJECT
-from trainer import rebase, registry, snapshot
+from trainer import pair_store, pending, rebase, registry, snapshot
 from trainer.gate import shortened
 from trainer.models import Adapter, Deployment, LedgerEntry, PastExample, Retirement, Round
 from trainer.references import FOLDER as REFERENCES
@@ -87,6 +87,13 @@ def erase_files(data_dir: Path, found: Traces) -> int:
 
 def erase_rows(session: Session, found: Traces, remains: Remains) -> None:
     """Erase somebody from the rounds' tables. The caller commits."""
+    waiting = pending.current(session, locked=True)
+    if waiting is not None and (
+        waiting.id in remains.rounds or found.feedback & pending.feedback_ids(waiting)
+    ):
+        # Its adapter learned from them; promoted later, it would serve what was to be forgotten.
+        pending.end(session, waiting, pending.FORGOTTEN)
+        session.flush()
     for part in parts(remains.past):
         session.execute(delete(Retirement).where(col(Retirement.past_id).in_(part)))
         session.execute(delete(PastExample).where(col(PastExample.id).in_(part)))
@@ -97,6 +104,7 @@ def erase_rows(session: Session, found: Traces, remains: Remains) -> None:
     names = remains.past | found.feedback | found.exchanges
     for part in parts(names):
         session.execute(delete(LedgerEntry).where(col(LedgerEntry.item_id).in_(part)))
+    pair_store.erase(session, names, found.person_ids)
     quoted = {shortened(text) for text in found.texts}
     touched = [
         row.id

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from feedback.errors import Invalid
-from trainer import conduct_rules, document_rule, rules, slice_rule
+from trainer import anchor_rule, conduct_rules, document_rule, rules, slice_rule
 from trainer.evidence import Evidence, Kind, Paired
 from trainer.rules import Rule
 from trainer.settings import Plan
@@ -37,7 +37,7 @@ _NOBODY = "there is no prompt whose answer nobody asked to change"
 
 
 class Caught(BaseModel):
-    """An item that the incumbent got right and the candidate did not."""
+    """An item that the incumbent, or its anchor, got right and the candidate did not."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -105,6 +105,7 @@ def judge(evidence: Evidence, plan: Plan) -> GateReport:
             *slice_rule.non_inferior(
                 evidence.pairs, margin_points=plan.slice_margin_points, seed=plan.seed
             ),
+            *anchor_rule.kept(evidence.pairs, plan),
             *((rule, []) for rule in _drift(evidence, plan)),
         ],
         plan,

@@ -9,9 +9,11 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 from sqlmodel import Session, col, select
 
@@ -91,12 +93,7 @@ def suites(session: Session, plan: Plan, data_dir: Path) -> list[Kept]:
     Raises:
         Invalid: the protected file is missing or faulty.
     """
-    found = [
-        Kept(row.name, row.kind, "added", tuple(_items(row)))
-        for row in session.exec(
-            select(Suite).where(Suite.project_id == PROJECT).order_by(col(Suite.name))
-        )
-    ]
+    found = _added(session)
     by_suite: dict[str, list[Item]] = {}
     for item in file_items(plan, data_dir):
         by_suite.setdefault(item.suite, []).append(item)
@@ -126,12 +123,8 @@ def items(session: Session, plan: Plan, data_dir: Path) -> list[Item]:
     Raises:
         Invalid: the protected file is missing or faulty.
     """
-    return [
-        item
-        for kept in suites(session, plan, data_dir)
-        if kept.origin != "grown"
-        for item in kept.items
-    ]
+    added = [item for kept in _added(session) for item in kept.items]
+    return [*added, *file_items(plan, data_dir)]
 
 
 def file_items(plan: Plan, data_dir: Path) -> list[Item]:
@@ -143,36 +136,13 @@ def file_items(plan: Plan, data_dir: Path) -> list[Item]:
     Raises:
         Invalid: the file is missing or a line of it is faulty; names the line.
     """
-    if not _of_starter(plan, data_dir):
-        kept = Path(plan.protected_file) if plan.protected_file else data_dir / SUITE
-        return suite_files.load(kept) if plan.protected_file or kept.exists() else []
-    from trainer.starter.candour import traps
-    from trainer.starter.pool import protected_suite
-
-    return [
-        *(
-            Item(
-                id=row["id"],
-                suite=row["suite"],
-                messages=(Message(role="user", content=row["prompt"]),),
-                expected=row["expected"],
-                check=row["check"],
-            )
-            for row in protected_suite()
-        ),
-        *(
-            Item(
-                id=trap["id"],
-                suite=trap["suite"],
-                messages=(Message(role="user", content=trap["prompt"]),),
-                expected=trap["expected"],
-                check=trap["check"],
-                kind=trap["kind"],
-                wished=trap["wished"],
-            )
-            for trap in traps()
-        ),
-    ]
+    if _of_starter(plan, data_dir):
+        return list(_starters())
+    kept = Path(plan.protected_file) if plan.protected_file else data_dir / SUITE
+    if not plan.protected_file and not kept.exists():
+        return []
+    state = kept.stat() if kept.is_file() else None  # what reads it says what is wrong with it
+    return list(_loaded(kept, state and (state.st_ino, state.st_mtime_ns, state.st_size)))
 
 
 def past_corrections(session: Session) -> list[Item]:
@@ -202,6 +172,37 @@ def past_corrections(session: Session) -> list[Item]:
         )
         for row in rows
     ]
+
+
+def _added(session: Session) -> list[Kept]:
+    rows = session.exec(select(Suite).where(Suite.project_id == PROJECT).order_by(col(Suite.name)))
+    return [Kept(row.name, row.kind, "added", tuple(_items(row))) for row in rows]
+
+
+@lru_cache(maxsize=8)  # a reviewer's every correction is compared with all of them
+def _loaded(path: Path, state: tuple[int, int, int] | None) -> tuple[Item, ...]:
+    """A suite's file, read again once its state (inode, time, size) is another."""
+    return tuple(suite_files.load(path))
+
+
+@cache
+def _starters() -> tuple[Item, ...]:
+    from trainer.starter.candour import traps
+    from trainer.starter.pool import protected_suite
+
+    rows: tuple[Mapping[str, Any], ...] = (*protected_suite(), *traps())
+    return tuple(
+        Item(
+            id=row["id"],
+            suite=row["suite"],
+            messages=(Message(role="user", content=row["prompt"]),),
+            expected=row["expected"],
+            check=row["check"],
+            kind=row.get("kind", "protected"),
+            wished=row.get("wished"),
+        )
+        for row in rows
+    )
 
 
 def _add(session: Session, name: str, members: Sequence[Item]) -> Suite:

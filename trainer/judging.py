@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from feedback.harvest import Word
 from trainer import measures
+from trainer.anchors import Anchors, held_against
 from trainer.answered import Answered
 from trainer.evaluate import Scored, Scores, score
 from trainer.evidence import Evidence, Kind, Paired, Reading, pair
@@ -19,6 +20,7 @@ from trainer.gate import GateReport
 from trainer.gate import judge as verdict
 from trainer.judge_model import UNSET, JudgeModel
 from trainer.material import Sorted
+from trainer.pairs import Pair, differing
 from trainer.replay import Old
 from trainer.settings import Plan
 from trainer.suites import Item, agrees
@@ -56,10 +58,11 @@ class Answers(measures.Likelihoods, Protocol):
 
 @dataclass(frozen=True)
 class Judged:
-    """What the gate said, and every item that both models answered."""
+    """What the gate said, every item that both models answered, and where their answers differ."""
 
     report: GateReport
     pairs: tuple[Paired, ...]
+    compared: tuple[Pair, ...] = ()
 
 
 def judge(
@@ -73,6 +76,8 @@ def judge(
     report: Callable[[int, int], None],
     tags: Mapping[str, Mapping[str, Any]] | None = None,
     readings: Sequence[Reading] | None = None,
+    folded: Sequence[Paired] = (),
+    anchors: Anchors | None = None,
 ) -> Judged:
     """Ask both models everything, once each, and let the gate judge.
 
@@ -86,6 +91,9 @@ def judge(
         report: told how many answers are done, of how many.
         tags: what clients said of the exchanges that items came from, by item id.
         readings: of held-out pieces of documents, where the round learned from documents.
+        folded: corrections that the candidate learned, each judged by a model that did not
+            (`trainer.folded`); they count as new ones, and are no pairs of the candidate's.
+        anchors: what the items were when they were first asked.
     """
     past = [_past_item(old) for old in sorted_.judging]
     new = [new_item(word) for word in sorted_.held_out]
@@ -131,6 +139,9 @@ def judge(
             part, Scores(results=before[start:end]), Scores(results=after[start:end]), kind
         )
         start = end
+    own = len(pairs)
+    pairs += folded
+    pairs = held_against(pairs, anchors or Anchors())
     named = measures.slice_names(pairs, tags or {}, seed=plan.seed)
     pairs = [replace(each, slices=names) for each, names in zip(pairs, named, strict=True)]
     # Nobody asked for a change where the incumbent already says what is wanted.
@@ -171,7 +182,32 @@ def judge(
         "kl_nats": sum(kl) / len(kl) if kl else None,
         "slices": measures.by_slice(pairs, tags or {}, seed=plan.seed, named=named),
     }
-    return Judged(verdict(evidence, plan).model_copy(update={"measures": told}), tuple(pairs))
+    return Judged(
+        verdict(evidence, plan).model_copy(update={"measures": told}),
+        tuple(pairs[:own]),
+        _compared(parts, before, after),
+    )
+
+
+def _compared(
+    parts: Sequence[tuple[Kind, Sequence[Item]]], before: Sequence[Scored], after: Sequence[Scored]
+) -> tuple[Pair, ...]:
+    """Where the answers differ, whatever any check says of them."""
+    items = [(kind, item) for kind, part in parts for item in part]
+    return tuple(
+        differing(
+            Pair(
+                item.kind if kind == "protected" else kind,
+                item.suite,
+                item.id,
+                item.cluster,
+                tuple(item.messages),
+                was.answer,
+                now.answer,
+            )
+            for (kind, item), was, now in zip(items, before, after, strict=True)
+        )
+    )
 
 
 def _past_item(old: Old) -> Item:

@@ -110,11 +110,11 @@ def history(session: Session, guarded: Sequence[Item]) -> list[Line]:
         .order_by(col(Round.created_at), col(Round.id))
     )
     entries = list(session.exec(query))
-    became = _became(session, [each.item_id for each in entries if each.kind == "new"])
+    past_ids = became(session, [each.item_id for each in entries if each.kind == "new"])
     found: dict[tuple[str, str], list[LedgerEntry]] = {}
     for entry in entries:
         past = entry.kind in ("new", "past")
-        name = became.get(entry.item_id, entry.item_id)
+        name = past_ids.get(entry.item_id, entry.item_id)
         found.setdefault(("" if past else entry.suite, name), []).append(entry)
     asked = prompts(session, entries, guarded)
     return [
@@ -168,7 +168,25 @@ def judged(session: Session, feedback_ids: Sequence[str]) -> frozenset[str]:
             col(LedgerEntry.item_id).in_(part),
         )
         found.update(session.exec(query))
-    return frozenset(found)
+    over = col(Round.state).in_(["pending", "promoted", "refused", "abstained"])
+    folded = select(Round.counts).where(Round.project_id == PROJECT, over)
+    for counts in session.exec(folded):
+        # Judged by a model that is no adapter: the ledger has no line of it (`trainer.folded`).
+        found.update(counts.get("folds", {}).get("judged", ()))
+    return frozenset(found.intersection(feedback_ids))
+
+
+def became(session: Session, feedback_ids: Sequence[str]) -> Mapping[str, str]:
+    """Return the ids under which held-out corrections judge later rounds, by theirs."""
+    if not feedback_ids:
+        return {}
+    query = select(PastExample.id, PastExample.feedback_ids).where(
+        PastExample.project_id == PROJECT, PastExample.split == "judge"
+    )
+    asked = set(feedback_ids)
+    return {
+        ids[0]: past_id for past_id, ids in session.exec(query) if len(ids) == 1 and ids[0] in asked
+    }
 
 
 def ask_replay(session: Session, round_id: str) -> list[LedgerEntry]:
@@ -221,16 +239,3 @@ def _marks(entries: Sequence[LedgerEntry]) -> tuple[Mark, ...]:
         marks.setdefault(before, Mark(entry.round_id, before, entry.right_before))
         marks[entry.adapter_id] = Mark(entry.round_id, entry.adapter_id, entry.right_after)
     return tuple(marks.values())
-
-
-def _became(session: Session, feedback_ids: Sequence[str]) -> Mapping[str, str]:
-    """The ids under which held-out corrections judge later rounds."""
-    if not feedback_ids:
-        return {}
-    query = select(PastExample.id, PastExample.feedback_ids).where(
-        PastExample.project_id == PROJECT, PastExample.split == "judge"
-    )
-    asked = set(feedback_ids)
-    return {
-        ids[0]: past_id for past_id, ids in session.exec(query) if len(ids) == 1 and ids[0] in asked
-    }

@@ -4,6 +4,7 @@
 left out can be tested and explained without a database.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from feedback.settings import PROJECT
 from feedback.trust import SIGNAL
 from feedback.words import content_words
 from trainer import (
+    anchors,
     examples,
     exposure,
     guarded,
@@ -30,6 +32,7 @@ from trainer import (
     splits,
     suites,
 )
+from trainer.anchors import Anchors
 from trainer.examples import Example, turns
 from trainer.models import PastExample, Retirement
 from trainer.replay import Old
@@ -52,6 +55,7 @@ class Gathered:
         ordinary: what the live model could still be asked, where general material is short.
         judged: ids of feedback that has judged a round already, which ended without a promotion.
         first: ids of old material that is replayed before any other.
+        anchors: what items were when they were first asked.
     """
 
     words: tuple[Word, ...]
@@ -63,6 +67,7 @@ class Gathered:
     ordinary: rehearsal.Material = field(default_factory=rehearsal.Material)
     judged: frozenset[str] = frozenset()
     first: frozenset[str] = frozenset()
+    anchors: Anchors = field(default_factory=Anchors)
 
 
 @dataclass(frozen=True)
@@ -139,11 +144,17 @@ def gather(
         ordinary=ordinary,
         judged=ledger.judged(session, [word.feedback_id for word in words]),
         first=wished.first,
+        anchors=anchors.found(session, incumbent_id, rounds=plan.anchor_rounds),
     )
 
 
 def sort(
-    gathered: Gathered, plan: Plan, *, losses: replay.Losses | None = None, rebase: bool = False
+    gathered: Gathered,
+    plan: Plan,
+    *,
+    losses: replay.Losses | None = None,
+    rebase: bool = False,
+    held: frozenset[str] | None = None,
 ) -> Sorted:
     """Decide what trains and what judges. Pure, and the same for the same seed.
 
@@ -152,6 +163,7 @@ def sort(
         plan: shares and seed.
         losses: how unlikely the live model finds old answers, where the plan asks for surprise.
         rebase: the round starts from a fresh adapter, and so learns all of the past again.
+        held: ids of the corrections that judge, where somebody has chosen them.
     """
     reviewed = [word for word in gathered.words if word.correction is not None]
     contradicted = {
@@ -160,7 +172,10 @@ def sort(
         if (other := examples.contradicted(word, reviewed)) is not None
     }
     sound = [word for word in gathered.words if word.feedback_id not in contradicted]
-    held_out = splits.held_out(sound, plan, judged=gathered.judged)
+    if held is None:
+        held_out = splits.held_out(sound, plan, judged=gathered.judged)
+    else:
+        held_out = [word for word in sound if word.feedback_id in held]
     held_ids = {word.feedback_id for word in held_out}
     free = [word for word in sound if word.feedback_id not in held_ids]
     tuning = splits.dev(free, held_out, plan)
@@ -195,6 +210,7 @@ def sort(
             sampling=plan.replay_sampling,
             losses=losses,
             first=gathered.first,
+            passes=math.ceil(plan.epochs),
         )
     roles = _roles(new)
     tuned = _roles(dev)

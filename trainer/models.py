@@ -10,13 +10,17 @@ from sqlmodel import Field, SQLModel
 
 from feedback.settings import PROJECT
 
-RoundState = Literal["open", "promoted", "refused", "abstained", "failed", "cancelled"]
+RoundState = Literal["open", "pending", "promoted", "refused", "abstained", "failed", "cancelled"]
 AdapterState = Literal["candidate", "canary", "live", "retired", "rejected"]
 DeploymentMode = Literal["canary", "ab"]
 
 
 class Round(SQLModel, table=True):
-    """One attempt to learn: its frozen plan, where it stands, and how it was judged."""
+    """One attempt to learn: its frozen plan, where it stands, and how it was judged.
+
+    A ``pending`` round has been judged and waits for reviewers (`trainer.pending`): it has no slot,
+    so that another may open, and holds its feedback until it is decided.
+    """
 
     __table_args__ = (
         # One open round per project: `open_slot` holds the project while the round is open and is
@@ -39,12 +43,23 @@ class Round(SQLModel, table=True):
     snapshot_sha256: str | None = None
     counts: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     report: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    pending: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     message: str = ""
     attempts: int = 0
     cancel_requested: bool = False
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
+
+    @property
+    def shown_report(self) -> dict[str, Any] | None:
+        """The report as anybody may see it: while reviewers judge blind, without quoted answers.
+
+        Those say which model answered how.
+        """
+        if self.state != "pending" or self.report is None:
+            return self.report
+        return {**self.report, "caught": []}
 
 
 class RoundEvent(SQLModel, table=True):
@@ -191,3 +206,56 @@ class LedgerEntry(SQLModel, table=True):
     right_after: bool
     replay_asked_at: float | None = None
     replayed_in: str | None = Field(default=None, foreign_key="round.id")
+
+
+class RoundPair(SQLModel, table=True):
+    """One prompt that candidate and incumbent answered differently, for people to compare.
+
+    `secret` decides which answer a reviewer sees on the left; it leaves the database by no route.
+    A pair whose prompt may be kept no longer is emptied, and its verdicts still count.
+    """
+
+    __table_args__ = (
+        UniqueConstraint("round_id", "source", "suite", "item_id", name="uq_round_pair_item"),
+    )
+
+    id: str = Field(primary_key=True)
+    project_id: str = PROJECT
+    round_id: str = Field(foreign_key="round.id")
+    source: str
+    suite: str
+    item_id: str
+    cluster: str
+    messages: list[dict[str, Any]] = Field(sa_type=JSON)
+    incumbent_answer: str
+    candidate_answer: str
+    secret: str
+    created_at: float
+
+
+class PairVerdict(SQLModel, table=True):
+    """What one reviewer said of one pair, and which side the candidate was on."""
+
+    __table_args__ = (
+        CheckConstraint("verdict IN ('left', 'right', 'tie', 'both_bad')", name="ck_pair_verdict"),
+        Index("ix_pair_verdict_round", "round_id"),
+    )
+
+    # One verdict of each reviewer on each pair: the key says so.
+    pair_id: str = Field(primary_key=True, foreign_key="roundpair.id")
+    reviewer: str = Field(primary_key=True)
+    project_id: str = PROJECT
+    round_id: str = Field(foreign_key="round.id")
+    verdict: str
+    candidate_left: bool
+    decided_at: float
+
+
+class Timetable(SQLModel, table=True):
+    """The schedule of rounds that an admin chose; without a row the one of the settings holds."""
+
+    project_id: str = Field(default=PROJECT, primary_key=True)
+    cron: str
+    timezone: str
+    chosen_by: str
+    chosen_at: float

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from feedback.errors import Conflict
 from feedback.ids import new_id
 from feedback.settings import PROJECT
-from trainer import registry, starting
+from trainer import pending, registry, starting
 from trainer.models import Round
 from trainer.settings import TrainerSettings
 
@@ -25,7 +25,7 @@ def current(session: Session) -> Round | None:
 
 
 def vacant(session: Session) -> None:
-    """Refuse where a round is open.
+    """Refuse where a round is open, or waits for reviewers.
 
     Raises:
         Conflict: names it.
@@ -36,6 +36,7 @@ def vacant(session: Session) -> None:
             f"Round {running.id} is open ({running.stage}); wait for it, or end it with "
             f"`heed round cancel {running.id}`."
         )
+    pending.vacant(session)
 
 
 def insert(

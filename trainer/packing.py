@@ -63,10 +63,9 @@ def steps(
             first in every pass; needs their references.
     """
     schedule: list[Step] = []
-    shown = [row for row in rows for _ in range(row.repeats)]
     epoch = 0
     while epoch < epochs or len(schedule) < minimum:
-        cut = _cut(_spread(shown, random.Random(f"{seed}/{epoch}")), budget_tokens)
+        cut = _cut(_spread(_shown(rows, epoch), random.Random(f"{seed}/{epoch}")), budget_tokens)
         wanted = math.ceil(len(cut) * min(1.0, epochs - epoch)) if epoch < epochs else 0
         schedule += cut[: max(wanted, minimum - len(schedule))]
         epoch += 1
@@ -102,6 +101,18 @@ def by_length(rows: Sequence[Row], *, budget_tokens: int) -> list[list[Row]]:
         else:
             found.append([row])
     return found
+
+
+def _shown(rows: Sequence[Row], epoch: int) -> list[Row]:
+    """What one pass shows: everything, as often as it repeats, but of what takes turns its share."""
+    taking_turns: defaultdict[int, int] = defaultdict(int)
+    shown = []
+    for row in rows:
+        turn = taking_turns[row.in_turn]
+        taking_turns[row.in_turn] += 1
+        if turn % row.in_turn == epoch % row.in_turn:
+            shown += [row] * row.repeats
+    return shown
 
 
 def _spread(rows: Sequence[Row], rng: random.Random) -> list[Row]:

@@ -146,7 +146,9 @@ def run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         running.guard(session)
         row = session.get_one(Round, row.id)
         # Its own `training` is old material: what was read is not remembered as feedback is.
-        verdict = outcome.Verdict(row, plan, candidate, sorted_, judged.report, judged.pairs)
+        verdict = outcome.Verdict(
+            row, plan, candidate, sorted_, judged.report, judged.pairs, judged.compared
+        )
         state = outcome.apply(session, verdict)
         session.add_all(adapter for _, adapter in kept)
         row.counts = {**counts, "checkpoints": [{**at, "adapter": a.id} for at, a in kept]}
@@ -246,6 +248,7 @@ def _judge(
         protected=gathered.protected,
         sorted_=sorted_,
         report=job.running.reporter("Answers compared:"),
+        anchors=gathered.anchors,
         readings=[
             Reading(example.cluster, was.tokens, -was.per_token, -now.per_token)
             for example, was, now in zip(held, before, after, strict=True)

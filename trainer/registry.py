@@ -208,13 +208,16 @@ def rollback(session: Session, *, actor: str, reason: str = "rolled back by hand
         Conflict: the base model is live already, so there is nothing to go back to.
     """
     current = live(session)
-    if current is not None and current.canary_id is not None:
-        return deploy(session, current, live_id=current.live_id, actor=actor, reason=reason)
-    if current is None or current.live_id is None:
-        raise Conflict("The base model is live; there is nothing to roll back to.")
-    ancestors = lineage(session, get(session, current.live_id).parent_id)
-    parent_id = next((each.id for each in ancestors if each.state != "candidate"), None)
-    return deploy(session, current, live_id=parent_id, actor=actor, reason=reason)
+    return deploy(session, current, live_id=_before(session, current), actor=actor, reason=reason)
+
+
+def rollback_target(session: Session) -> str | None:
+    """Return what `rollback` would leave live; None where that is the base model. Changes nothing.
+
+    Raises:
+        Conflict: the base model is live already, so there is nothing to go back to.
+    """
+    return _before(session, live(session))
 
 
 def deploy(
@@ -263,6 +266,15 @@ def deploy(
             "try again."
         ) from error
     return deployment
+
+
+def _before(session: Session, current: Deployment | None) -> str | None:
+    if current is not None and current.canary_id is not None:
+        return current.live_id
+    if current is None or current.live_id is None:
+        raise Conflict("The base model is live; there is nothing to roll back to.")
+    ancestors = lineage(session, get(session, current.live_id).parent_id)
+    return next((each.id for each in ancestors if each.state != "candidate"), None)
 
 
 def _is_plain_file(path: Path) -> bool:

@@ -170,6 +170,21 @@ def generated(
     return [old for old in made if old.id not in material.gone]
 
 
+def unremarked() -> Any:
+    """Return the query for answered questions that nobody remarked on, the latest first."""
+    return (
+        select(Exchange)
+        .join(Feedback, col(Feedback.exchange_id) == Exchange.id, isouter=True)
+        .where(
+            Exchange.project_id == PROJECT,
+            Exchange.origin == "chat",
+            Exchange.state == "complete",
+            col(Feedback.id).is_(None),
+        )
+        .order_by(col(Exchange.id).desc())
+    )
+
+
 def general_material(plan: Plan, data_dir: Path | None = None) -> list[Old]:
     """Return the ordinary questions with their answers that the shop keeps for replay.
 
@@ -208,7 +223,7 @@ def general_material(plan: Plan, data_dir: Path | None = None) -> list[Old]:
 def _own_answers(session: Session, incumbent_id: str | None) -> list[Old]:
     """The incumbent's answers that nobody remarked on."""
     query = (
-        _unremarked().where(Exchange.adapter_id == (incumbent_id or "base")).limit(SELF_SYNTHESISED)
+        unremarked().where(Exchange.adapter_id == (incumbent_id or "base")).limit(SELF_SYNTHESISED)
     )
     return [
         Old(
@@ -230,28 +245,13 @@ def _asked(
         return
     known = set(known)
     # A popular question is asked again and again; beyond this many rows there may be few new ones.
-    query = _unremarked().where(Exchange.adapter_id != (incumbent_id or "base"))
+    query = unremarked().where(Exchange.adapter_id != (incumbent_id or "base"))
     for row in session.exec(query.limit(4 * wanted)):
         messages = turns(row.messages)
         if _question(messages) not in known and wanted:
             known.add(_question(messages))
             wanted -= 1
             yield Asked(messages, row.person_id)
-
-
-def _unremarked() -> Any:
-    """Answered questions that nobody remarked on, the latest first."""
-    return (
-        select(Exchange)
-        .join(Feedback, col(Feedback.exchange_id) == Exchange.id, isouter=True)
-        .where(
-            Exchange.project_id == PROJECT,
-            Exchange.origin == "chat",
-            Exchange.state == "complete",
-            col(Feedback.id).is_(None),
-        )
-        .order_by(col(Exchange.id).desc())
-    )
 
 
 def _invented(speaker: Speaker, plan: Plan, known: set[str], wanted: int) -> list[Asked]:

@@ -105,6 +105,7 @@ def mix(
     sampling: Sampling = "uniform",
     losses: Losses | None = None,
     first: frozenset[str] = frozenset(),
+    passes: int = 1,
 ) -> list[Example]:
     """Return the new examples with old material beside them, shuffled.
 
@@ -119,6 +120,7 @@ def mix(
         losses: asked for the candidates where surprise has a say; without it, chance decides.
         first: ids of what is replayed before chance or surprise have a say, as far as there is
             room.
+        passes: that the round makes; where there is enough, each shows other old examples.
 
     Returns:
         Every new example once, and ``n * share / (1 - share)`` old ones where there are so many;
@@ -138,13 +140,17 @@ def mix(
     from_past = min(len(past), wanted * PAST_TO_GENERAL // (PAST_TO_GENERAL + 1))
     from_general = min(len(general), wanted - from_past)
     from_past = min(len(past), wanted - from_general)
-    if losses is None or sampling == "uniform":
-        chosen = _spread(past, from_past, draw) + _spread(general, from_general, draw)
-    else:
-        whole = sampling == "surprise"
-        chosen = _surprising(past, from_past, draw, losses, whole=whole)
-        chosen += _surprising(general, from_general, draw, losses, whole=whole)
-    return _shuffled(new, [*sure, *chosen], draw)
+    found = [_replayed(old) for old in sure]
+    for origin, a_pass in ((past, from_past), (general, from_general)):
+        count = min(len(origin), a_pass * passes)
+        if losses is not None and sampling != "uniform":
+            chosen = _surprising(origin, count, draw, losses, whole=sampling == "surprise")
+        elif origin is past:
+            chosen = _spread(origin, count, draw)
+        else:  # as it is: one answer, such as not to know, may be right to ever so many questions
+            chosen = draw.sample(origin, count)
+        found += taking_turns([_replayed(old) for old in chosen], a_pass, passes)
+    return _shuffled(new, found, draw)
 
 
 def everything(
@@ -163,11 +169,14 @@ def everything(
     general = [old for old in olds if old.origin == "general"]
     shown = sum(example.kind == "demonstration" for example in new) + len(past)
     wanted = min(len(general), round((shown or len(new)) * share / (1 - share)))
-    return _shuffled(new, [*past, *_spread(general, wanted, draw)], draw)
+    olds = [*past, *draw.sample(general, wanted)]
+    return _shuffled(new, [_replayed(old) for old in olds], draw)
 
 
-def _shuffled(new: Sequence[Example], chosen: Sequence[Old], draw: random.Random) -> list[Example]:
-    mixed = [*new, *(_replayed(old) for old in chosen)]
+def _shuffled(
+    new: Sequence[Example], olds: Sequence[Example], draw: random.Random
+) -> list[Example]:
+    mixed = [*new, *olds]
     draw.shuffle(mixed)
     return mixed
 
@@ -204,6 +213,20 @@ def _spread(olds: Sequence[Old], count: int, draw: random.Random) -> list[Old]:
     evenly = [old for layer in layers for old in layer if old is not None]
     half = (count + 1) // 2
     return evenly[:half] + draw.sample(evenly[half:], count - half)
+
+
+def taking_turns(olds: list[Example], a_pass: int, passes: int) -> list[Example]:
+    """Return the same, of which each pass shows so many; some are in all, where there are too few.
+
+    Args:
+        olds: what is shown once in `passes`.
+        a_pass: how many each pass should show.
+        passes: that the round makes.
+    """
+    if passes == 1:
+        return olds
+    always = (a_pass * passes - len(olds)) // (passes - 1)
+    return [*olds[:always], *(replace(each, in_turn=passes) for each in olds[always:])]
 
 
 def for_judging(old_id: str, *, share: float) -> bool:

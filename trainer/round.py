@@ -7,12 +7,8 @@ visible before the last transaction.
 
 import shutil
 import time
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
@@ -26,18 +22,22 @@ from trainer import (
     checkpoints,
     enrichment,
     faults,
-    judging,
+    judgement,
     material,
     opening,
     outcome,
+    pair_store,
+    pending,
     personal,
     rebase,
     registry,
     snapshot,
     starting,
+    timetable,
 )
 from trainer.base_folder import base_hash, resolve
-from trainer.models import Adapter, Round
+from trainer.judgement import Found
+from trainer.models import Round
 from trainer.opening import DOCUMENTS, OF_FEEDBACK, insert, vacant
 from trainer.progress import Running
 from trainer.settings import Plan, TrainerSettings
@@ -58,10 +58,7 @@ def due(session: Session, settings: TrainerSettings, *, now_seconds: float) -> s
     if available < settings.minimum_material:
         return None
     if available >= settings.new_material:
-        ended = session.exec(
-            select(func.max(Round.ended_at)).where(Round.project_id == PROJECT, OF_FEEDBACK)
-        ).one()
-        new = harvest.available(session, since=ended or 0.0)
+        new = new_material(session)
         if new >= settings.new_material:
             return f"{new} new pieces of feedback wait"
     last = (
@@ -72,35 +69,19 @@ def due(session: Session, settings: TrainerSettings, *, now_seconds: float) -> s
             select(func.min(Exchange.created_at)).where(Exchange.project_id == PROJECT)
         ).one()
     )
-    if last is not None and next_times(settings, after_seconds=last, count=1)[0] <= now_seconds:
-        return f"schedule {settings.schedule!r}"
+    if last is not None:
+        expression, at = timetable.next_due(session, settings, since=last)
+        if at <= now_seconds:
+            return f"schedule {expression!r}"
     return None
 
 
-def next_times(settings: TrainerSettings, *, after_seconds: float, count: int) -> list[float]:
-    """Return the next times (Unix seconds) of the schedule.
-
-    Raises:
-        Invalid: the schedule is no cron expression, or the time zone is unknown.
-    """
-    try:
-        zone = ZoneInfo(settings.timezone)
-        trigger = CronTrigger.from_crontab(settings.schedule, timezone=zone)
-    except (ValueError, KeyError) as error:
-        raise Invalid(
-            f"trainer.schedule {settings.schedule!r} in {settings.timezone!r} is no schedule "
-            f"({error}). Write five cron fields, such as `0 3 * * mon`.",
-            param="trainer.schedule",
-        ) from error
-    moment = datetime.fromtimestamp(after_seconds, zone)
-    times: list[float] = []
-    for _ in range(count):
-        fire = trigger.get_next_fire_time(moment if times else None, moment)
-        if fire is None:
-            break
-        times.append(fire.timestamp())
-        moment = datetime.fromtimestamp(fire.timestamp() + 1, zone)
-    return times
+def new_material(session: Session) -> int:
+    """Return how many pieces of feedback wait that the last round has not given back."""
+    ended = session.exec(
+        select(func.max(Round.ended_at)).where(Round.project_id == PROJECT, OF_FEEDBACK)
+    ).one()
+    return harvest.available(session, since=ended or 0.0)
 
 
 def get(session: Session, round_id: str) -> Round:
@@ -143,13 +124,18 @@ def open(
 
 
 def cancel(session: Session, round_id: str) -> Round:
-    """Ask a round to stop; one that no process runs ends at once. The caller commits.
+    """Ask a round to stop; one that no process runs ends at once, and one that waits for reviewers.
+
+    The caller commits.
 
     Raises:
         NotFound: there is no such round.
         Conflict: it has ended already.
     """
     found = get(session, round_id)
+    if found.state == "pending":
+        pending.end(session, found, "Cancelled while it waited.", state="cancelled")
+        return found
     if found.state != "open":
         raise Conflict(f"Round {round_id} has ended already ({found.state}).")
     found.cancel_requested = True
@@ -222,7 +208,7 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
             "a reviewed correction, held out, or has personal data in its answer."
         )
     sorted_, notes = enrichment.enriched(
-        sorted_, gathered, found.extra, job.plan, _surroundings(job)
+        sorted_, gathered, found.extra, job.plan, judgement.surroundings(job)
     )
     counts = outcome.counts(gathered, sorted_)
     if job.rebased is not None:
@@ -239,14 +225,15 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         counts["notes"] = told
         running.note(counts=counts)
 
-    running.stage("evaluate", "Comparing the candidate with the incumbent")
-    judged = _judge(job, made, gathered, sorted_, found.tags)
+    judged = judgement.judge(job, made, found, sorted_=sorted_, gathered=gathered, counts=counts)
 
     running.stage("apply", f"The gate says: {judged.report.outcome}")
     with store.session(write=True) as session:
         running.guard(session)
         row = get(session, job.row.id)
-        verdict = outcome.Verdict(row, job.plan, made, sorted_, judged.report, judged.pairs)
+        verdict = outcome.Verdict(
+            row, job.plan, made, sorted_, judged.report, judged.pairs, judged.compared
+        )
         state = outcome.apply(session, verdict)
         session.commit()
     shutil.rmtree(job.staging, ignore_errors=True)
@@ -254,18 +241,9 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     return state
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What the database holds for a round."""
-
-    gathered: material.Gathered
-    tags: dict[str, dict[str, Any]]
-    extra: enrichment.Extra
-
-
 def _load(
     store: Store, settings: FeedbackSettings, running: Running
-) -> tuple[candidate.Job, _Found]:
+) -> tuple[candidate.Job, Found]:
     """Read all that the round needs, and verify what it starts from."""
     with store.session() as session:
         row = get(session, running.round_id)
@@ -279,6 +257,7 @@ def _load(
         tags = about.tags(session, [word.feedback_id for word in gathered.words])
         tags |= _tags_of_past(session, gathered)
         extra = enrichment.read(session, plan, gathered)
+        live = pair_store.live_prompts(session, settings, plan)
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
     base_folder = resolve(plan.base_model)
     hashed = base_hash(base_folder)
@@ -293,7 +272,7 @@ def _load(
         )
     start.check(hashed)
     checkpoints.discard_others(settings.data_dir, row.id)
-    return job, _Found(gathered, tags, extra)
+    return job, Found(gathered, tags, extra, live)
 
 
 def _tags_of_past(session: Session, gathered: material.Gathered) -> dict[str, dict[str, Any]]:
@@ -321,36 +300,6 @@ def _freeze(
             "noise": counts["noise"],
             **({rebase.COUNT: job.rebased} if job.rebased is not None else {}),
         },
-    )
-
-
-def _surroundings(job: candidate.Job) -> enrichment.Surroundings:
-    return enrichment.Surroundings(
-        settings=job.settings,
-        present_id=job.row.incumbent_id,
-        base_hash=job.base_hash,
-        open_policy=job.policy,
-        should_stop=lambda: job.running.stopping is not None,
-    )
-
-
-def _judge(
-    job: candidate.Job,
-    made: Adapter,
-    gathered: material.Gathered,
-    sorted_: material.Sorted,
-    tags: dict[str, dict[str, Any]],
-) -> judging.Judged:
-    policy = job.policy(candidate=registry.folder(job.settings.data_dir, made.digest))
-    return judging.judge(
-        policy,
-        job.plan,
-        incumbent=job.incumbent,
-        remembered=(job.remembered(job.digest), job.remembered(made.digest)),
-        protected=gathered.protected,
-        sorted_=sorted_,
-        report=job.running.reporter("Answers compared:"),
-        tags=tags,
     )
 
 

@@ -32,6 +32,7 @@ class Row:
             filled in where length is desensitised.
         noise: the probability that the preference or verdict is the wrong way round.
         repeats: how often a pass shows it.
+        in_turn: it is shown in one of so many passes.
     """
 
     kind: Kind
@@ -44,6 +45,7 @@ class Row:
     reference_beyond: list[float] = field(default_factory=list)
     noise: float = 0.0
     repeats: int = 1
+    in_turn: int = 1
 
     @property
     def tokens(self) -> int:
@@ -193,6 +195,7 @@ def build(
                 source=example.source,
                 noise=example.noise,
                 repeats=example.repeats,
+                in_turn=example.in_turn,
             )
         )
     _mismatch([row for row in rows if row.kind == "verdict"], context_tokens)

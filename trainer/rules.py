@@ -9,10 +9,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from feedback.text import counted
 from trainer.evidence import Paired
 from trainer.intervals import ALPHA, Interval, items_for_power, paired_difference
-from trainer.plan_gate import RuleName as Name
+from trainer.plan_gate import RuleName
 
+Name = RuleName | Literal["reviewed-pairs"]
 Ruling = Literal["holds", "refuse", "abstain", "not checked"]
 Unit = Literal["points", "nats/token", "percent", "items"]
 
@@ -186,7 +188,7 @@ def drift(suite: str, label: str, kl_nats: Sequence[float], *, max_kl_nats: floa
         margin=max_kl_nats,
         items=len(kl_nats),
         clusters=len(kl_nats),
-        sentence=f"{label}: over {_count(len(kl_nats), 'prompt')} the candidate drifted by "
+        sentence=f"{label}: over {counted(len(kl_nats), 'prompt')} the candidate drifted by "
         + (f"{mean:.3f} nats per token" if finite else "no finite amount")
         + f"; {max_kl_nats:g} are allowed."
         + ("" if holds else _too_few(len(kl_nats))),
@@ -224,7 +226,7 @@ def same_length(
         margin=100 * max_change,
         items=len(lengths),
         clusters=len(lengths),
-        sentence=f"{label}: over {_count(len(lengths), 'prompt')} the candidate's answers are on "
+        sentence=f"{label}: over {counted(len(lengths), 'prompt')} the candidate's answers are on "
         f"average {got / len(lengths):.1f} long, {baseline} {wanted / len(lengths):.1f}"
         + ("" if change is None else f" ({100 * change:+.0f}%)")
         + f"; ±{100 * max_change:g}% are allowed."
@@ -326,7 +328,7 @@ def _applied(
         discordant=found.discordant,
         needed=needed,
         sentence=f"{label}: the candidate lost {found.lost:,} and gained {found.gained:,} of "
-        f"{_count(found.items, 'item')}{groups} ({100 * found.estimate:+.1f} points). {told}",
+        f"{counted(found.items, 'item')}{groups} ({100 * found.estimate:+.1f} points). {told}",
     )
 
 
@@ -358,7 +360,3 @@ def _more(needed: int | None, found: Interval, spotless: int | None = None) -> s
 
 def _points(share: float) -> str:
     return f"{100 * share:.1f} points"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

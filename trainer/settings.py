@@ -10,17 +10,17 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from feedback.settings import HeedSettings
-from trainer.plan_gate import Demands
+from trainer.plan_reviews import Reviewed
 
 
-class Plan(Demands):
+class Plan(Reviewed):
     """One round's hyperparameters, frozen.
 
     Defaults were chosen on the bundled starter model; `docs/decisions/` says how.
     """
 
     step_share: float | Literal["search"] = Field(
-        0.8,
+        0.9,
         description="Share of the way from the previous adapter to the newly trained one that is "
         "gone, above 0 and up to 1: a little less is learned and much less forgotten. search: the "
         "smallest of 0.5, 0.6 … 1 that is within half a point of the best on dev.",
@@ -56,6 +56,13 @@ class Plan(Demands):
         description="Which old examples are replayed. uniform: by chance. surprise: of four times "
         "as many candidates those that the live model finds least likely, doubtful ones left out. "
         "half: one half so, one half so.",
+    )
+    neighbour_share: float = Field(
+        0.5,
+        ge=0,
+        description="Questions like the new ones about something else, made up or known, answered by "
+        "the live model: so many for each correction that a pass shows, in place of general "
+        "material. 0 makes none.",
     )
     replay_kl_weight: float = Field(
         0.0,
@@ -206,7 +213,10 @@ class Plan(Demands):
 class TrainerSettings(Plan):
     """`[trainer]`: the plan's fields, and when and where rounds run."""
 
-    schedule: str = Field("0 3 * * 1", description="When a round is due, as cron.")
+    schedule: str = Field(
+        "0 3 * * 1",
+        description="When a round is due, as cron (0 and 7 are Sunday); a sixth field, in front, is seconds.",
+    )
     timezone: str = Field("UTC", description="Time zone of the schedule (IANA name).")
     new_material: int = Field(
         500, gt=0, description="So much accepted feedback makes a round due before its time."
@@ -245,6 +255,47 @@ class TrainerSettings(Plan):
         lt=1,
         description="An answer counts as slow beyond this quantile of the times that the version "
         "before took.",
+    )
+
+    watch: bool = Field(
+        True,
+        description="The version that answers everybody is watched for changes: in how often people "
+        "vote, correct and are content, in refusals, in length and in what is asked.",
+    )
+    watch_alpha: float = Field(
+        0.05,
+        gt=0,
+        lt=0.5,
+        description="Probability that a version of which nothing changes ever gets an alert, of all "
+        "measures together and for as long as it answers.",
+    )
+    watch_least_points: float = Field(
+        1.0, ge=0, lt=100, description="A change by fewer points is no alert, however certain."
+    )
+    watch_reference: int = Field(
+        20_000,
+        ge=0,
+        description="So many of the last answers of the time before are what a version is compared "
+        "with. With a tenth of it a loss of five points may never be seen.",
+    )
+    watch_settle_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="An answer counts once it is so old; votes and corrections that come later are "
+        "not counted by the watch.",
+    )
+    watch_refusals: list[str] = Field(
+        [
+            *("I can't", "I cannot", "I can not", "I'm unable", "I am unable", "I'm not able"),
+            *("I am not able", "I don't know", "I do not know", "I won't", "as an AI"),
+        ],
+        description="An answer that says one of these in its first 300 characters is a refusal.",
+    )
+    watch_rollback: bool = Field(
+        False,
+        description="An alert that satisfaction falls, or that corrections or refusals rise, makes "
+        "the version before live again; never while what people ask seems to change as well, and "
+        "never twice in a row.",
     )
 
     warm_worker: bool = Field(

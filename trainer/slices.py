@@ -8,21 +8,18 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from feedback import languages
 from trainer.intervals import ALPHA
 
-UNCLEAR = "unclear"
-"""The language of a text too short to tell."""
 SUITE_TAG = "tag suite="
 """How the slice of a suite begins."""
 FEWEST = 20
 """A slice of fewer items is not compared: its share would be luck."""
-_SURE = 0.8
 _FEWEST_TOPIC_ITEMS = 8
 _MOST_TOPICS = 8
 _TOPIC_WORDS = 3
@@ -129,21 +126,12 @@ def slices(
     return tuple(sorted(found, key=lambda each: (each.value - each.elsewhere, each.name)))
 
 
-def language(text: str) -> str:
-    """The language of a text (ISO 639-1), or `UNCLEAR` for one of a word or two.
-
-    langid (Lui and Baldwin 2012, https://aclanthology.org/P12-3005/), as py3langid has it.
-    """
-    code, sure = _identifier().classify(text)
-    return str(code) if sure >= _SURE and len(text) > 2 else UNCLEAR
-
-
 def preload() -> None:
     """Load what slicing needs, which takes two seconds: for a process that forks others."""
     import sklearn.cluster
     import sklearn.feature_extraction.text  # noqa: F401
 
-    _identifier()
+    languages.preload()
 
 
 def _compared(
@@ -186,7 +174,7 @@ def _compared(
 
 
 def _languages(asked: Sequence[Asked]) -> list[str | None]:
-    return [f"language {language(item.prompt)}" for item in asked]
+    return [f"language {languages.language(item.prompt)}" for item in asked]
 
 
 def _topics(asked: Sequence[Asked], seed: int) -> list[str | None]:
@@ -235,11 +223,3 @@ def _quantile(level: float) -> float:
     from scipy.special import ndtri
 
     return float(ndtri(level))
-
-
-@lru_cache(maxsize=1)
-def _identifier() -> Any:
-    """Loaded once: it takes half a second."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
