@@ -23,7 +23,7 @@ from feedback.errors import HeedError, Invalid, NotFound, TooLarge
 from feedback.people import people_key
 from feedback.store import Store
 from feedback.submission import first_fault
-from serving import logs, schema, tracing, wire
+from serving import logs, oidc, schema, tracing, wire
 from serving.auth import KeyRing
 from serving.body_limit import BodyLimit
 from serving.context import Heed
@@ -34,26 +34,36 @@ from serving.measured import MeasuredIntake, MeasuredSwap
 from serving.metrics import Metrics, Readings
 from serving.routes import (
     adapters,
+    audit,
     chat,
     comparisons,
     completions,
-    console,
     docs,
     feedback,
     feedback_batch,
     feedback_reports,
     health,
+    insights,
+    keys,
     ledger,
+    pairs,
+    people,
+    review_items,
+    review_team,
     reviews,
     rounds,
+    sign_in,
+    sign_in_oidc,
     signals,
     tokens,
     users,
+    watch,
     widget,
 )
 from serving.routes import metrics as metrics_route
 from serving.routing import Router
 from serving.scheduler import Scheduler
+from serving.sessions import Sessions
 from serving.settings import Role, Settings
 from serving.tokens import KEY_FILE, Tokens
 from trainer.base_folder import threads
@@ -81,6 +91,7 @@ def create_app(
     """
     metrics = Metrics()
     spans = tracing.spans(settings)
+    signing_in = oidc.provider(settings.serving) if "console" in roles else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -96,6 +107,7 @@ def create_app(
             intake=MeasuredIntake(store, settings.feedback, metrics),
             people=people_key(settings.feedback.data_dir),
             keys=KeyRing(store),
+            sessions=Sessions(store, settings.serving),
             tokens=make_tokens(settings),
             engine=Measured(answering, metrics, spans),
             router=router,
@@ -103,9 +115,10 @@ def create_app(
             swap=MeasuredSwap(store, answering, router, replica, metrics),
             scheduler=Scheduler(store, settings),
             metrics=metrics,
+            oidc=signing_in,
         )
         app.state.heed = parts
-        readings = Readings(answering, router, store)
+        readings = Readings(answering, router, store, settings.trainer, parts.scheduler.canary)
         async with contextlib.AsyncExitStack() as ending:
             ending.callback(store.close)
             if spans is not None:
@@ -117,6 +130,7 @@ def create_app(
             if "scheduler" in roles:
                 parts.scheduler.prepare()
                 ending.push_async_callback(asyncio.to_thread, parts.scheduler.stop)
+            await ending.enter_async_context(console())
             await answering.start()
             ending.push_async_callback(answering.stop)
             try:
@@ -162,23 +176,27 @@ def create_app(
         tokens,
         signals,
         widget,
+        review_team,
         reviews,
+        review_items,
+        insights,
         rounds,
         comparisons,  # before the route that takes any other name for an adapter
         adapters,
         users,
+        people,
+        keys,
+        audit,
         health,
         ledger,
+        pairs,
+        watch,
         metrics_route,
         docs,
     ):
         app.include_router(module.router)
-    if "console" in roles:
-        app.include_router(console.router)
-    app.add_exception_handler(HeedError, _heed_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _bug)
+    console = _console(app, roles)
+    _say_faults(app)
     return app
 
 
@@ -221,6 +239,26 @@ def make_tokens(settings: Settings) -> Tokens:
     return Tokens(
         given.get_secret_value() if given else None, settings.feedback.data_dir / KEY_FILE
     )
+
+
+def _console(
+    app: FastAPI, roles: Sequence[Role]
+) -> Callable[[], contextlib.AbstractAsyncContextManager[Any]]:
+    """Put the console under the application, where that is its role; returns what it runs in."""
+    if "console" not in roles:
+        return contextlib.nullcontext
+    from serving.console.mount import mount
+
+    app.include_router(sign_in.router)
+    app.include_router(sign_in_oidc.router)
+    return mount(app, lambda: app.state.heed)
+
+
+def _say_faults(app: FastAPI) -> None:
+    app.add_exception_handler(HeedError, _heed_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _bug)
 
 
 async def _end(parts: Heed, follower: "asyncio.Task[None]") -> None:

@@ -18,12 +18,16 @@ from feedback.errors import Forbidden, NotFound, StorageFull, Unauthorized, Unav
 from feedback.ids import new_id
 from feedback.settings import PROJECT
 from feedback.store import Store
-from serving.models import ApiKey, AuditEntry
+from serving.models import Account, ApiKey, AuditEntry
 from serving.tokens import MARK
 
-Role = Literal["client", "reviewer", "admin"]
-ROLES: tuple[Role, ...] = ("client", "reviewer", "admin")
-"""Each role may do what those before it may."""
+Role = Literal["client", "viewer", "reviewer", "operator", "admin"]
+KeyRole = Literal["client", "reviewer", "admin"]
+AccountRole = Literal["viewer", "reviewer", "operator", "admin"]
+RANKS: dict[Role, int] = {"client": 0, "viewer": 0, "reviewer": 1, "operator": 2, "admin": 3}
+"""Each role may do what those of a lower rank may; a key's `client` is an account's `viewer`."""
+KEY_ROLES: tuple[KeyRole, ...] = ("client", "reviewer", "admin")
+ACCOUNT_ROLES: tuple[AccountRole, ...] = ("viewer", "reviewer", "operator", "admin")
 REFRESH_SECONDS = 1.0
 """A key that was made or revoked elsewhere takes effect within this time."""
 STALE_SECONDS = 300.0
@@ -33,14 +37,21 @@ database."""
 
 @dataclass(frozen=True)
 class Caller:
-    """Who is calling: the key's id (None while Heed has no keys) and its role."""
+    """Who is calling.
+
+    Attributes:
+        key_id: of the key or the account; None while Heed has neither.
+        role: what it may do.
+        name: the account's, to be shown.
+    """
 
     key_id: str | None
     role: Role
+    name: str = ""
 
     def allows(self, role: Role) -> bool:
         """Whether this caller may do what needs `role`."""
-        return ROLES.index(self.role) >= ROLES.index(role)
+        return RANKS[self.role] >= RANKS[role]
 
     @property
     def actor(self) -> str:
@@ -54,6 +65,7 @@ class KeyRing:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._keys: dict[str, Caller] = {}
+        self._accounts: frozenset[str] = frozenset()
         self._any = False
         self._read_at = -1.0
         self._known_at = -STALE_SECONDS
@@ -62,7 +74,7 @@ class KeyRing:
     async def caller(self, authorization: str | None, client_host: str | None) -> Caller:
         """Return who calls; only a look at the database costs a thread.
 
-        Until the first key exists, every caller on this machine has every role and any bearer
+        Until the first key or account exists, every caller on this machine has every role and any bearer
         value is accepted, since stock clients insist on sending one.
 
         Raises:
@@ -87,17 +99,24 @@ class KeyRing:
             )
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("Send `Authorization: Bearer KEY`; `heed keys create` makes a key.")
-        caller = self._keys.get(_hash(token.strip()))
+        caller = self._keys.get(hashed(token.strip()))
         if caller is None:
             raise Unauthorized("This API key is unknown or was revoked.")
         return caller
 
     async def holds(self, key_id: str | None) -> bool:
-        """Whether a key is valid still; None stands for the time before there were keys."""
+        """Whether a key or an account is valid still; None stands for the time before any was."""
         await self._fresh()
         if key_id is None:
             return not self._any
+        if key_id in self._accounts:
+            return True
         return any(each.key_id == key_id for each in self._keys.values())
+
+    async def closed(self) -> bool:
+        """Whether a key or an account exists, so that nobody gets in without one."""
+        await self._fresh()
+        return self._any
 
     async def _fresh(self) -> None:
         """Wait for the keys where what is known of them is too old; otherwise renew it meanwhile.
@@ -130,9 +149,11 @@ class KeyRing:
     def _refresh(self) -> None:
         with self._store.session() as session:
             rows = keys(session)
-        self._any = bool(rows)
+            people = list(session.exec(select(Account).where(Account.project_id == PROJECT)))
+        self._any = bool(rows or people)
+        self._accounts = frozenset(each.id for each in people if each.removed_at is None)
         self._keys = {
-            row.sha256: Caller(row.id, cast(Role, row.role))  # ck_api_key_role holds it
+            row.sha256: Caller(row.id, cast(KeyRole, row.role))  # ck_api_key_role holds it
             for row in rows
             if row.revoked_at is None
         }
@@ -145,8 +166,12 @@ def require(caller: Caller, role: Role) -> None:
     Raises:
         Forbidden: says which role is needed.
     """
-    if not caller.allows(role):
-        raise Forbidden(f"This needs a key with the role `{role}`; yours is `{caller.role}`.")
+    if caller.allows(role):
+        return
+    if caller.name:
+        raise Forbidden(f"This needs the role `{role}`; yours is `{caller.role}`.")
+    least = next(each for each in KEY_ROLES if RANKS[each] >= RANKS[role])
+    raise Forbidden(f"This needs a key with the role `{least}`; yours is `{caller.role}`.")
 
 
 @lru_cache(1024)
@@ -163,11 +188,11 @@ def is_loopback(host: str | None) -> bool:
     return address.is_loopback
 
 
-def create_key(session: Session, *, role: Role, name: str) -> tuple[ApiKey, str]:
+def create_key(session: Session, *, role: KeyRole, name: str) -> tuple[ApiKey, str]:
     """Make a key and return its row and, this once, the key itself. The caller commits."""
     token = f"heed_{secrets.token_urlsafe(32)}"
     row = ApiKey(
-        id=new_id("key"), role=role, name=name, sha256=_hash(token), created_at=time.time()
+        id=new_id("key"), role=role, name=name, sha256=hashed(token), created_at=time.time()
     )
     session.add(row)
     return row, token
@@ -207,11 +232,23 @@ def audit(session: Session, *, actor: str, action: str, subject: str, detail: st
     )
 
 
+def hashed(token: str) -> str:
+    """Return what is kept of a random token: its SHA-256 (hex)."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def audited(session: Session, *, actor: str, action: str, subject: str) -> bool:
+    """Whether somebody has done something to something before."""
+    query = select(AuditEntry.id).where(
+        AuditEntry.project_id == PROJECT,
+        AuditEntry.actor == actor,
+        AuditEntry.action == action,
+        AuditEntry.subject == subject,
+    )
+    return session.exec(query.limit(1)).first() is not None
+
+
 def _seen(reading: "asyncio.Task[None]") -> None:
     """Whoever waited has the fault; where nobody did, the next one to need the keys meets it."""
     if not reading.cancelled():
         reading.exception()
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -51,6 +51,7 @@ class Evidence:
 
     def __init__(self, deployment: Deployment, settings: Settings) -> None:
         self.generation = deployment.generation
+        self.canary_id = deployment.canary_id
         self.streams = names.streams(settings.trainer, deployment.canary_share)
         self._settings = settings
         self._route = Route(

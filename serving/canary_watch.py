@@ -6,6 +6,7 @@ among the events of the round that made the version. Every replica follows by it
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from serving.canary_evidence import Evidence
 from serving.canary_streams import DECISIVE
 from serving.settings import Settings
 from trainer import registry
-from trainer.canary import Result, Verdict, judge
+from trainer.canary import Result, Stream, Verdict, judge
 from trainer.models import Adapter, Deployment, RoundEvent
 
 log = logging.getLogger("heed.canary")
@@ -85,13 +86,14 @@ class CanaryWatch:
         """
         with self._store.session() as session:
             deployed = registry.live(session)
-            if not self._watched(deployed):
+            if deployed is None or deployed.canary_id is None:
                 self._evidence = None
                 return None
-            assert deployed is not None
             if self._evidence is None or self._evidence.generation != deployed.generation:
                 self._evidence = Evidence(deployed, self._settings)
             self._evidence.read(session, now=time.time())
+        if deployed.mode != "canary" or not self._settings.trainer.canary_automatic:
+            return None  # it is only shown
         verdict = _judged(self._evidence, self._settings)
         if verdict.decision == "continue":
             return None
@@ -101,13 +103,10 @@ class CanaryWatch:
             session.commit()
         return decided
 
-    def _watched(self, deployed: Deployment | None) -> bool:
-        return (
-            self._settings.trainer.canary_automatic
-            and deployed is not None
-            and deployed.canary_id is not None
-            and deployed.mode == "canary"
-        )
+    def streams(self, canary_id: str) -> Mapping[str, Stream]:
+        """Return what was read of a second version; nothing where another process looks."""
+        evidence = self._evidence
+        return evidence.streams if evidence and evidence.canary_id == canary_id else {}
 
 
 def watched(session: Session, settings: Settings) -> Watched:

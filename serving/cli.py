@@ -19,14 +19,17 @@ from serving.commands import (
     doctor,
     feedback,
     forget,
+    insights,
     keys,
     ledger,
     models,
     output,
+    people,
     pretrain,
     rounds,
     suites,
     up,
+    watch,
 )
 
 
@@ -57,13 +60,16 @@ app.add_typer(rounds.app, name="round")
 app.command()(pretrain.pretrain)
 app.add_typer(adapters.app, name="adapters")
 app.command()(canary.canary)
+app.add_typer(watch.app, name="watch")
 app.add_typer(suites.app, name="suite")
+app.add_typer(insights.app, name="insights")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(feedback.app, name="feedback")
 app.command()(feedback.receipt)
 app.command()(forget.forget)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
+app.add_typer(people.app, name="people")
 app.add_typer(database.app, name="db")
 app.add_typer(config.app, name="config")
 app.command()(doctor.doctor)

@@ -5,23 +5,28 @@ import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 
 from feedback.errors import Invalid, Unauthorized
 from feedback.intake import Intake
 from feedback.people import PeopleKey
 from feedback.store import Store
-from serving.auth import Caller, KeyRing, is_loopback, require
+from serving.auth import Caller, KeyRing, require
 from serving.engines.base import Engine
 from serving.metrics import Metrics
+from serving.oidc import Provider
 from serving.retries import Recent
 from serving.routing import Router
+from serving.same_origin import refuse_foreign_pages, require_own_page
 from serving.scheduler import Scheduler
+from serving.sessions import Sessions
 from serving.settings import Settings
 from serving.swap import Swap
 from serving.tokens import MARK, Grant, Tally, Tokens
+
+COOKIE = "heed_session"
 
 log = logging.getLogger("heed")
 
@@ -35,12 +40,14 @@ class Heed:
     intake: Intake
     people: PeopleKey
     keys: KeyRing
+    sessions: Sessions
     tokens: Tokens
     engine: Engine
     router: Router
     swap: Swap
     scheduler: Scheduler
     metrics: Metrics
+    oidc: Provider | None = None
     in_flight: int = 0
     tally: Tally = field(default_factory=Tally)
     recent: Recent[Any] = field(default_factory=Recent)
@@ -70,18 +77,36 @@ async def heed(request: Request) -> Heed:
 
 
 async def caller(request: Request) -> Caller:
-    """Who calls, by the bearer key.
+    """Who calls, by the bearer key or by the console's cookie.
 
     Raises:
-        Unauthorized: no valid key, or what may be a foreign web page while there are no keys.
+        Unauthorized, Forbidden: as `identify` does.
         Invalid: an id or a filter contains a NUL, which PostgreSQL refuses.
     """
-    host = request.client.host if request.client else None
-    parts = await heed(request)
-    found = await parts.keys.caller(request.headers.get("authorization"), host)
-    if found.key_id is None:
-        _refuse_foreign_pages(request)
+    found = await identify(request, await heed(request))
     _refuse_nul(request)
+    return found
+
+
+async def identify(connection: HTTPConnection, parts: Heed) -> Caller:
+    """Who is at the other end of a request or a socket; the one place where that is decided.
+
+    Raises:
+        Unauthorized: no valid key and no session, or what may be a foreign web page while there is
+            neither a key nor an account.
+        Forbidden: a foreign page asks to change something by somebody's cookie.
+    """
+    headers = connection.headers
+    authorization = headers.get("authorization")
+    if authorization is None and "cookie" in headers and (told := connection.cookies.get(COOKIE)):
+        signed_in = await parts.sessions.caller(told)
+        if signed_in is not None:
+            require_own_page(headers, connection.scope.get("method", "GET"))
+            return signed_in
+    host = connection.client.host if connection.client else None
+    found = await parts.keys.caller(authorization, host)
+    if found.key_id is None:
+        refuse_foreign_pages(headers)
     return found
 
 
@@ -99,8 +124,15 @@ async def reviewer(request: Request) -> Caller:
     return who
 
 
-async def admin(request: Request) -> Caller:
+async def operator(request: Request) -> Caller:
     """A caller that may start rounds and deploy adapters."""
+    who = await caller(request)
+    require(who, "operator")
+    return who
+
+
+async def admin(request: Request) -> Caller:
+    """A caller that may do everything: erase people, and decide who else may what."""
     who = await caller(request)
     require(who, "admin")
     return who
@@ -141,6 +173,7 @@ Parts = Annotated[Heed, Depends(heed)]
 AsClient = Annotated[Caller, Depends(client)]
 AsVoter = Annotated[Caller | Grant, Depends(voter)]
 AsReviewer = Annotated[Caller, Depends(reviewer)]
+AsOperator = Annotated[Caller, Depends(operator)]
 AsAdmin = Annotated[Caller, Depends(admin)]
 
 
@@ -150,32 +183,3 @@ def _refuse_nul(request: Request) -> None:
     for name, value in (*request.path_params.items(), *request.query_params.items()):
         if "\x00" in value:
             raise Invalid(f"`{name}` contains a NUL character; remove it.", param=name)
-
-
-def _refuse_foreign_pages(request: Request) -> None:
-    """Without keys the address is all there is, and a browser on this machine has it too.
-
-    A web page that names this machine by another host name (DNS rebinding), or that posts across
-    origins without asking, must not get through on it.
-    """
-    if not is_loopback(_host_name(request.headers.get("host", ""))):
-        raise Unauthorized("Until the first API key exists, call Heed as localhost or 127.0.0.1.")
-    origin = request.headers.get("origin")
-    if origin is not None and not is_loopback(_origin_host(origin)):
-        raise Unauthorized(
-            "Until the first API key exists, only pages of this machine may call Heed. Make a key "
-            "with `heed keys create --role client`."
-        )
-
-
-def _origin_host(header: str) -> str | None:
-    try:
-        return urlsplit(header).hostname
-    except ValueError:
-        return None
-
-
-def _host_name(header: str) -> str:
-    if header.startswith("["):
-        return header[1:].partition("]")[0]
-    return header.partition(":")[0]

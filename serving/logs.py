@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -29,6 +30,8 @@ QUIET = ("/healthz", "/readyz", "/metrics")
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{1,64}){3}")
 _OURS = ("heed", "serving", "trainer", "feedback")
+
+_encoded = json.JSONEncoder(default=str).encode
 
 log = logging.getLogger("heed.http")
 
@@ -92,22 +95,25 @@ class RequestLog:
             if status is not None:
                 self._answered(scope["method"], route, status)
             level = logging.WARNING if (status or 0) >= 500 else logging.INFO
-            log.log(
-                logging.DEBUG if route in QUIET else level,
-                "%s %s %s",
-                scope["method"],
-                route,
-                status or "left",
-                extra={
-                    "fields": {
-                        "method": scope["method"],
-                        "route": route,
-                        "status": status,
-                        "seconds": round(time.perf_counter() - began, 6),
-                        **({"adapter": adapter} if adapter else {}),
-                    }
-                },
-            )
+            fields = {
+                "method": scope["method"],
+                "route": route,
+                "status": status,
+                "seconds": round(time.perf_counter() - began, 6),
+                **({"adapter": adapter} if adapter else {}),
+            }
+            _write(logging.DEBUG if route in QUIET else level, fields)
+
+
+def _write(level: int, fields: dict[str, Any]) -> None:
+    if not log.isEnabledFor(level):
+        return
+    words = (fields["method"], fields["route"], fields["status"] or "left")
+    # Made here, since looking for the line of code that speaks costs as much as all the rest.
+    record = log.makeRecord(
+        log.name, level, __file__, 0, "%s %s %s", words, None, extra={"fields": fields}
+    )
+    log.handle(record)
 
 
 def asked(headers: Headers) -> Asking:
@@ -138,6 +144,8 @@ def configure(level: str, form: Format, stream: TextIO | None = None) -> None:
     """
     target = stream or sys.stderr
     text = form == "text" or (form == "auto" and target.isatty())
+    # No line says which thread or process wrote it, so none need find out.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(target)
     handler.setFormatter(TextLines() if text else JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
@@ -146,6 +154,12 @@ def configure(level: str, form: Format, stream: TextIO | None = None) -> None:
     logging.getLogger("uvicorn").setLevel(logging.INFO)
     # It writes whole paths, which may name people; the line per request is ours.
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_socket)
+
+
+def _is_no_socket(record: logging.LogRecord) -> bool:
+    """Uvicorn writes the whole address of every socket that opens, where its id is a secret."""
+    return not (str(record.msg).startswith(('%s - "WebSocket', "connection ")))
 
 
 class JsonLines(logging.Formatter):
@@ -165,7 +179,7 @@ class JsonLines(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = where(record.exc_info[1])
-        return json.dumps(line, default=str)
+        return _encoded(line)
 
 
 class TextLines(logging.Formatter):
@@ -196,5 +210,9 @@ def where(fault: BaseException) -> list[str]:
 
 
 def _moment(record: logging.LogRecord) -> str:
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-    return f"{whole}.{int(record.msecs):03d}Z"
+    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))

@@ -17,10 +17,13 @@ from feedback.models import Receipt
 from feedback.settings import PROJECT
 from feedback.store import Store
 from feedback.submission import TEACHING
+from serving import watch_shown
+from serving.canary_watch import CanaryWatch
 from serving.engines.base import Engine
-from serving.routing import MODEL, Router
+from serving.routing import MODEL, Route, Router
 from trainer import registry as adapters
 from trainer.models import Round
+from trainer.settings import TrainerSettings
 
 FIRST_TOKEN_SECONDS = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5),
@@ -37,7 +40,7 @@ ANSWER_SECONDS = (
 )
 SWAP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 COMMIT_ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-ROUND_STATES = ("open", "promoted", "refused", "abstained", "failed", "cancelled")
+ROUND_STATES = ("open", "pending", "promoted", "refused", "abstained", "failed", "cancelled")
 KINDS = tuple("preference" if name == "preferred_over" else name for name in TEACHING)
 """What feedback may say; one piece may say several of these, and counts for each."""
 _LABELS = ("model_name",)
@@ -144,10 +147,19 @@ class Readings(Collector):
     rest is still told, and ``heed_store_up`` is 0.
     """
 
-    def __init__(self, engine: Engine, router: Router, store: Store) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        router: Router,
+        store: Store,
+        settings: TrainerSettings,
+        canary: CanaryWatch,
+    ) -> None:
         self._engine = engine
         self._router = router
         self._store = store
+        self._settings = settings
+        self._canary = canary
 
     def collect(self) -> Iterator[Metric]:
         """Yield every reading; called by the registry."""
@@ -167,14 +179,34 @@ class Readings(Collector):
             role = {route.live: "live", route.canary: "canary"}.get(adapter, "loaded")
             versions.add_metric((adapter, role), 1)
         yield versions
+        yield from self._second(route)
         try:
             with self._store.session() as session:
-                found = [*_counted(session)]
+                found = [*_counted(session), *watch_shown.gauges(session, self._settings)]
         except HeedError:
             yield _plain("heed_store_up", "1 while the database answers.", 0)
             return
         yield _plain("heed_store_up", "1 while the database answers.", 1)
         yield from found
+
+    def _second(self, route: Route) -> Iterator[GaugeMetricFamily]:
+        """The version beside the live one, and what the process that watches it knows of the two."""
+        share = GaugeMetricFamily(
+            "heed_canary_share",
+            "Share of people whom a second version answers; none while one answers all.",
+            labels=("adapter",),
+        )
+        labels = ("adapter", "stream")
+        pairs = GaugeMetricFamily("heed_canary_pairs", "Comparisons so far.", labels=labels)
+        worse = GaugeMetricFamily(
+            "heed_canary_evidence", "Largest e-value so far that it is worse.", labels=labels
+        )
+        if route.canary is not None:
+            share.add_metric((route.canary,), route.canary_share)
+            for name, stream in self._canary.streams(route.canary).items():
+                pairs.add_metric((route.canary, name), stream.pairs)
+                worse.add_metric((route.canary, name), stream.evidence)
+        yield from (share, pairs, worse)
 
 
 def _counted(session: Session) -> Iterator[GaugeMetricFamily]:

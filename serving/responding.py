@@ -5,8 +5,8 @@ Sees to it that a client that leaves frees its place, and that what it got is lo
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -18,7 +18,9 @@ from serving.answering import Asked
 from serving.auth import Caller
 from serving.context import Heed
 from serving.engines.base import Chunk, close
-from serving.wording import Wording
+from serving.wording import Event, Wording
+
+Told = TypeVar("Told")
 
 STREAMED: dict[int | str, dict[str, Any]] = {
     200: {
@@ -56,13 +58,58 @@ async def respond(
         parts.recent.keep(mark, asked)
     said = wording(asked)
     if body.stream:
-        events = _events(asked, said)
+        told = events(asked, said, _event)
         # Begun here, so that what the engine refuses is an HTTP error, and so that its end is seen
         # to even where the client is gone before the first event.
-        await anext(events)
-        return _stream(events, asked)
+        await anext(told)
+        return _stream(told, asked)
     await _collect(asked, request)
     return JSONResponse(said.whole(), headers=_headers(asked))
+
+
+async def events(
+    asked: Asked, said: Wording, form: Callable[[Event | None], Told]
+) -> AsyncGenerator[Told, None]:
+    """Answer piece by piece, and log the exchange: whole, or partial where the reader goes.
+
+    Args:
+        asked: the admitted request.
+        said: what its pieces are called.
+        form: what is made of an event, and of None for the end.
+
+    Yields:
+        Once at the beginning, which says only that the engine has taken the request; then events. A
+        failure is an event too.
+
+    Raises:
+        HeedError: the engine refuses; only before the first thing is yielded.
+    """
+    parts, answers = asked.parts, asked.answers()
+    parts.in_flight += len(asked.choices)
+    try:
+        yield form(None)
+        for event in said.opening():
+            yield form(event)
+        async for index, chunk in answers:
+            asked.take(index, chunk)
+            for event in said.piece(index, chunk):
+                yield form(event)
+        await asked.record()  # before the client can know that the answer is whole
+        for event in said.closing():
+            yield form(event)
+        yield form(None)
+    except Exception as fault:
+        if not asked.recorded:  # else it is the log that broke
+            asked.broke(fault)
+        if not isinstance(fault, HeedError):
+            raise
+        yield form(wire.error(fault))
+    finally:
+        parts.in_flight -= len(asked.choices)
+        if not asked.recorded:
+            # An await here would be cancelled along with the client; a task of its own is not.
+            parts.detach(asked.record())
+        await close(answers)
 
 
 async def _collect(asked: Asked, request: Request) -> None:
@@ -88,41 +135,12 @@ async def _collect(asked: Asked, request: Request) -> None:
     await asked.record()
 
 
-async def _events(asked: Asked, said: Wording) -> AsyncIterator[str]:
-    parts, answers = asked.parts, asked.answers()
-    parts.in_flight += len(asked.choices)
-    try:
-        yield ""  # the route takes this one
-        for event in said.opening():
-            yield _event(event)
-        async for index, chunk in answers:
-            asked.take(index, chunk)
-            for event in said.piece(index, chunk):
-                yield _event(event)
-        await asked.record()  # before the client can know that the answer is whole
-        for event in said.closing():
-            yield _event(event)
-        yield "data: [DONE]\n\n"
-    except Exception as fault:
-        if not asked.recorded:  # else it is the log that broke
-            asked.broke(fault)
-        if not isinstance(fault, HeedError):
-            raise
-        yield _event(wire.error(fault))
-    finally:
-        parts.in_flight -= len(asked.choices)
-        if not asked.recorded:
-            # An await here would be cancelled along with the client; a task of its own is not.
-            parts.detach(asked.record())
-        await close(answers)
-
-
 def _again(earlier: Asked, said: Wording) -> Response:
     """The same answer once more: its client did not get it, and it is logged already."""
     if not earlier.body.stream:
         return JSONResponse(said.whole(), headers=_headers(earlier))
 
-    async def events() -> AsyncIterator[str]:
+    async def once_more() -> AsyncIterator[str]:
         for event in said.opening():
             yield _event(event)
         for choice in earlier.choices:
@@ -131,13 +149,13 @@ def _again(earlier: Asked, said: Wording) -> Response:
                 yield _event(event)
         for event in said.closing():
             yield _event(event)
-        yield "data: [DONE]\n\n"
+        yield _event(None)
 
-    return _stream(events(), earlier)
+    return _stream(once_more(), earlier)
 
 
-def _stream(events: AsyncIterator[str], asked: Asked) -> Response:
-    return StreamingResponse(events, media_type="text/event-stream", headers=_headers(asked))
+def _stream(told: AsyncIterator[str], asked: Asked) -> Response:
+    return StreamingResponse(told, media_type="text/event-stream", headers=_headers(asked))
 
 
 def _headers(asked: Asked) -> dict[str, str]:
@@ -149,5 +167,7 @@ async def _disconnect(request: Request) -> None:
         pass
 
 
-def _event(data: dict[str, Any]) -> str:
+def _event(data: Event | None) -> str:
+    if data is None:
+        return "data: [DONE]\n\n"
     return f"data: {json.dumps(data, separators=(',', ':'))}\n\n"

@@ -16,9 +16,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from feedback import retention
 from feedback.errors import Conflict, HeedError
 from feedback.store import Store
+from serving import watch_webhook
 from serving.canary_watch import CanaryWatch
+from serving.review_upkeep import ReviewUpkeep
 from serving.settings import Settings
-from trainer import checkpoints, lease, registry
+from serving.watch import Watch
+from trainer import checkpoints, lease, pair_store, pending, registry
 from trainer import round as rounds
 from trainer.executors.local import LocalExecutor
 from trainer.executors.warm import WarmExecutor
@@ -28,6 +31,7 @@ log = logging.getLogger("heed.scheduler")
 
 PURGE_HOURS = 24
 PURGE_AFTER_SECONDS = 60.0
+NOTIFY_SECONDS = 5.0
 
 
 class Scheduler:
@@ -41,7 +45,9 @@ class Scheduler:
         self._starts: Counter[str] = Counter()
         self._timer = BackgroundScheduler(timezone="UTC")
         self._ticking = threading.Lock()
-        self._canary = CanaryWatch(store, settings)
+        self._reviews = ReviewUpkeep(store)
+        self.canary = CanaryWatch(store, settings)
+        self._watch = Watch(store, settings)
         self.enabled = False
 
     def prepare(self) -> None:
@@ -53,6 +59,10 @@ class Scheduler:
         self.enabled = True
         self._every(self.tick, seconds=self._settings.serving.tick_seconds)
         self._every(self.watch, seconds=self._settings.serving.canary_seconds)
+        self._every(self.order_reviews, seconds=self._settings.feedback.review_order_seconds)
+        self._every(self.watch_live, seconds=self._settings.serving.watch_seconds)
+        if self._settings.serving.webhook_url is not None:
+            self._every(self.notify, seconds=NOTIFY_SECONDS)
         self._every(
             self.purge,
             hours=PURGE_HOURS,
@@ -72,6 +82,7 @@ class Scheduler:
         """Look once; failures are logged and the next tick tries again."""
         with self._ticking:
             try:
+                self._settle()
                 self._look()
             except HeedError as fault:
                 log.error("%s", fault.message)
@@ -79,7 +90,31 @@ class Scheduler:
     def watch(self) -> None:
         """Weigh what people say of a canary; failures are logged, and the next time tries again."""
         try:
-            self._canary.look()
+            self.canary.look()
+        except HeedError as fault:
+            log.error("%s", fault.message)
+
+    def watch_live(self) -> None:
+        """Measure the version that answers everybody; failures are logged, as above."""
+        try:
+            alerts = self._watch.look()
+        except HeedError as fault:
+            log.error("%s", fault.message)
+        else:
+            if alerts and self.enabled:
+                self._timer.add_job(self.notify, misfire_grace_time=None)
+
+    def notify(self) -> None:
+        """Post the alerts that are due; a webhook that fails is asked again later."""
+        try:
+            watch_webhook.deliver(self._store, self._settings.serving)
+        except HeedError as fault:
+            log.error("%s", fault.message)
+
+    def order_reviews(self) -> None:
+        """Put the review queue in order; failures are logged, and the next time tries again."""
+        try:
+            self._reviews.look()
         except HeedError as fault:
             log.error("%s", fault.message)
 
@@ -87,6 +122,9 @@ class Scheduler:
         """Empty what is older than the settings keep; a failure is logged, and tomorrow tries again."""
         try:
             done = retention.purge(self._store)
+            with self._store.session(write=True) as session:
+                pair_store.empty(session)
+                session.commit()
         except HeedError as fault:
             log.error("%s", fault.message)
         else:
@@ -103,6 +141,17 @@ class Scheduler:
             job, "interval", **when, max_instances=1, coalesce=True, misfire_grace_time=None
         )
 
+    def _settle(self) -> None:
+        """Count what reviewers said, where a round waits for it and enough have spoken."""
+        with self._store.session() as session:
+            if pending.current(session) is None:
+                return  # nothing to be written, as nearly always
+        with self._store.session(write=True) as session:
+            done = pending.look(session, now_seconds=self._store.now_seconds(session))
+            session.commit()
+        if done is not None:
+            log.info("round %s waited for reviewers, and is %s", done.id, done.state)
+
     def _look(self) -> None:
         if self._executor.running():
             return
@@ -118,6 +167,9 @@ class Scheduler:
                 )
                 if trigger is None:
                     return
+                waited = pending.supersede(session)
+                if waited is not None:
+                    log.info("round %s waits no longer: the next one opens", waited.id)
                 current = rounds.open(
                     session, self._settings.feedback, self._settings.trainer, trigger=trigger
                 )

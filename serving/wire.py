@@ -1,7 +1,7 @@
 """How Heed's things look on the wire: errors, receipts, rounds, adapters. Pure."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,6 +10,8 @@ from feedback.errors import ErrorCode, HeedError, Invalid
 from feedback.intake import Kept
 from feedback.models import Receipt
 from feedback.review import Waiting
+from serving import accounts
+from serving.models import Account, ApiKey, AuditEntry
 from trainer.models import Adapter, Deployment, Round, RoundEvent
 
 STATUS: dict[ErrorCode, int] = {
@@ -121,14 +123,21 @@ def waiting(item: Waiting, conflicts: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def round_(row: Round, *, curve: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
+def round_(
+    row: Round,
+    *,
+    curve: Sequence[dict[str, Any]] | None = None,
+    pairs: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return a round.
 
     Args:
         curve: its loss curve, where it is asked for alone.
+        pairs: what reviewers made of its answers, likewise.
     """
     return {
         **({} if curve is None else {"curve": list(curve)}),
+        **({} if pairs is None else {"pairs": pairs}),
         "id": row.id,
         "object": "round",
         "state": row.state,
@@ -139,7 +148,7 @@ def round_(row: Round, *, curve: Sequence[dict[str, Any]] | None = None) -> dict
         "incumbent": row.incumbent_id,
         "adapter": row.candidate_id,
         "counts": row.counts,
-        "report": row.report,
+        "report": row.shown_report,
         "plan": row.plan,
         "attempts": row.attempts,
         "created_at": row.created_at,
@@ -171,6 +180,49 @@ def adapter(row: Adapter) -> dict[str, Any]:
         "round": row.round_id,
         "base_model": row.base_model,
         "created_at": row.created_at,
+    }
+
+
+def account(row: Account) -> dict[str, Any]:
+    """Return an account, without anything of its password."""
+    return {
+        "id": row.id,
+        "object": "account",
+        "name": row.name,
+        "role": row.role,
+        "sign_in": "oidc" if accounts.is_elsewhere(row) else "local",
+        "created_at": row.created_at,
+    }
+
+
+def key(row: ApiKey) -> dict[str, Any]:
+    """Return an API key, without the key."""
+    return {
+        "id": row.id,
+        "object": "key",
+        "role": row.role,
+        "name": row.name,
+        "created_at": row.created_at,
+        "revoked_at": row.revoked_at,
+    }
+
+
+def audited(row: AuditEntry, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return an entry of the audit log.
+
+    Args:
+        names: what people call the accounts and keys that it speaks of, by their ids.
+    """
+    return {
+        "id": row.id,
+        "object": "audit",
+        "at": row.at,
+        "actor": row.actor,
+        "actor_name": names.get(row.actor),
+        "action": row.action,
+        "subject": row.subject,
+        "subject_name": names.get(row.subject),
+        "detail": row.detail,
     }
 
 

@@ -21,6 +21,14 @@ from serving import schema
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Nothing here speaks TLS. Every client would read all certificates anew, which is half of what a
+# server of a test's own costs; a folder is looked into only when a certificate is checked.
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
+# Several processes run tests at once: none computes on its neighbour's core, or spins beside it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 COUNT = "HEED_TEST_COUNT"
 # No deadline, since the cores are shared; no example database, since the working folder is empty.
@@ -152,3 +160,8 @@ def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stor
     store = Store(FeedbackSettings(data_dir=tmp_path / "data", database_url=server.fresh()))
     yield store
     store.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The demo takes longest and waits much: begun first, it runs beside everything else."""
+    items.sort(key=lambda item: "test_demo" not in item.nodeid)

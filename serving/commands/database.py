@@ -53,9 +53,14 @@ def purge(
 
     from feedback import forget, retention
     from serving.commands.opening import opened
+    from trainer import pair_store
 
     with opened() as (settings, store):
         done = retention.purge(store, dry_run=dry_run)
+        if not dry_run:
+            with store.session(write=True) as session:
+                pair_store.empty(session)
+                session.commit()
         if not dry_run and done != retention.Purged():
             forget.overwrite(store)
     kept = settings.feedback

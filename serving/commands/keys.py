@@ -1,13 +1,10 @@
 """``heed keys``: API keys, and the key under which people's names are hashed. Knows no HTTP."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from serving.commands import output
-
-if TYPE_CHECKING:
-    from serving.models import ApiKey
 
 RoleName = Literal["client", "reviewer", "admin"]
 
@@ -21,15 +18,14 @@ def create(
     as_json: output.Json = False,
 ) -> None:
     """Make a key and print it, this once."""
-    from serving import auth
+    from serving import staffing, wire
     from serving.commands.opening import opened
 
     with opened() as (_, store), store.session(write=True) as session:
-        row, token = auth.create_key(session, role=role, name=name)
-        auth.audit(session, actor="cli", action="key.create", subject=row.id, detail=role)
+        row, token = staffing.make_key(session, actor="cli", role=role, name=name)
         session.commit()
     if as_json:
-        output.document({**_wire(row), "key": token})
+        output.document({**wire.key(row), "key": token})
         return
     output.say(token)
     typer.echo(
@@ -48,7 +44,7 @@ def index(as_json: output.Json = False) -> None:
     with opened() as (settings, store), store.session() as session:
         rows = auth.keys(session)
     if as_json:
-        output.document(wire.page([_wire(row) for row in rows]))
+        output.document(wire.page([wire.key(row) for row in rows]))
     elif not rows:
         output.say(
             f"No keys in {settings.feedback.data_dir} yet, so Heed answers this machine alone, "
@@ -76,15 +72,14 @@ def revoke(
     as_json: output.Json = False,
 ) -> None:
     """Revoke a key; running servers refuse it within a second."""
-    from serving import auth
+    from serving import staffing, wire
     from serving.commands.opening import opened
 
     with opened() as (_, store), store.session(write=True) as session:
-        row = auth.revoke_key(session, key_id)
-        auth.audit(session, actor="cli", action="key.revoke", subject=row.id)
+        row = staffing.revoke_key(session, actor="cli", key_id=key_id)
         session.commit()
     if as_json:
-        output.document(_wire(row))
+        output.document(wire.key(row))
     else:
         output.say(f"Key {row.id} is revoked; running servers refuse it within a second.")
 
@@ -140,14 +135,3 @@ def rotate_people(as_json: output.Json = False) -> None:
         "cannot be replaced by one from after.",
         err=True,
     )
-
-
-def _wire(row: "ApiKey") -> dict[str, object]:
-    return {
-        "id": row.id,
-        "object": "key",
-        "role": row.role,
-        "name": row.name,
-        "created_at": row.created_at,
-        "revoked_at": row.revoked_at,
-    }

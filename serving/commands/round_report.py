@@ -1,9 +1,9 @@
 """A round as a person reads it: what it learned from, the verdict, the rules, what caught it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serving.commands import output
+from serving.commands import output, round_pairs
 from trainer.export import interval
 from trainer.models import Round
 
@@ -12,6 +12,7 @@ _TEXT_MEASURES = ("precision", "recall", "f1", "length")
 
 _ENDINGS = {
     "open": "is open",
+    "pending": "waits for reviewers",
     "promoted": "was promoted",
     "refused": "was refused by the gate",
     "abstained": "was not promoted: the gate could not tell yet",
@@ -20,8 +21,10 @@ _ENDINGS = {
 }
 
 
-def show(row: Round, curve: Sequence[dict[str, Any]] = ()) -> None:
-    """Print a round, and how its loss fell where there is a curve."""
+def show(
+    row: Round, curve: Sequence[dict[str, Any]] = (), compared: Mapping[str, Any] | None = None
+) -> None:
+    """Print a round, how its loss fell where there is a curve, and what reviewers made of it."""
     where = f" ({row.stage}, {row.progress:.0%})" if row.state == "open" else ""
     output.say(f"Round {row.id} {_ENDINGS.get(row.state, row.state)}{where}.")
     if row.message:
@@ -38,15 +41,16 @@ def show(row: Round, curve: Sequence[dict[str, Any]] = ()) -> None:
             *_documents(row.counts),
             ("examples", ", ".join(f"{n} {kind}" for kind, n in _examples(row.counts)) or None),
             ("training", _training(curve)),
+            *round_pairs.lines(compared or {}),
         ]
     )
     for note in row.counts.get("notes", ()):
         output.say(note)
-    if row.report:
-        _rules(row.report)
-        _caught(row.report)
-        if row.report.get("measures"):
-            _measures(row.report["measures"])
+    if report := row.shown_report:
+        _rules(report)
+        _caught(report)
+        if report.get("measures"):
+            _measures(report["measures"])
 
 
 def _took(row: Round) -> str | None:

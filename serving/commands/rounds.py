@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serving.commands import compare, output, round_search
+from serving.commands import compare, output, round_pairs, round_search
 
 if TYPE_CHECKING:
     from trainer.models import Round
@@ -84,18 +84,19 @@ def index(
 @app.command()
 def show(round_id: RoundId, as_json: output.Json = False) -> None:
     """Show a round: what it learned from, how its loss fell, how it was judged, what caught it."""
-    from serving import wire
+    from serving import pairs_wire, wire
     from serving.commands.opening import opened
     from trainer import curve
     from trainer import round as rounds
 
     with opened() as (settings, store), store.session() as session:
         row = rounds.get(session, round_id)
+        compared = pairs_wire.summary(session, row)
     drawn = curve.drawn(settings.feedback.data_dir, row.id)
     if as_json:
-        output.document(wire.round_(row, curve=drawn))
+        output.document(wire.round_(row, curve=drawn, pairs=compared))
     else:
-        _print(row, drawn)
+        _print(row, drawn, compared)
 
 
 @app.command()
@@ -119,6 +120,8 @@ def cancel(round_id: RoundId, as_json: output.Json = False) -> None:
 
 app.command()(round_search.search)
 app.command()(compare.compare)
+app.command()(round_pairs.pairs)
+app.command()(round_pairs.judge)
 
 
 def _learned_from(row: "Round") -> str | None:
@@ -127,7 +130,11 @@ def _learned_from(row: "Round") -> str | None:
     return f"{row.counts['feedback']} feedback" if "feedback" in row.counts else None
 
 
-def _print(row: "Round", curve: list[dict[str, Any]] | None = None) -> None:
+def _print(
+    row: "Round",
+    curve: list[dict[str, Any]] | None = None,
+    compared: dict[str, Any] | None = None,
+) -> None:
     from serving.commands import round_report
 
-    round_report.show(row, curve or [])
+    round_report.show(row, curve or [], compared or {})

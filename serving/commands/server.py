@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from feedback.errors import Conflict, Forbidden, Invalid, Unavailable
 from feedback.store import Store
 from serving import logs, schema
+from serving.accounts import accounts
 from serving.app import create_app
 from serving.auth import is_loopback, keys
 from serving.commands import output
@@ -80,9 +81,10 @@ def guard_the_door(settings: Settings) -> None:
         schema.upgrade(store)
         with store.session() as session:
             valid = [key for key in keys(session) if key.revoked_at is None]
+            people = accounts(session)
     finally:
         store.close()
-    if not valid:
+    if not valid and not people:
         raise Forbidden(
             f"Listening on {settings.serving.host} would let other machines in, and there is no "
             "API key yet. Make one with `heed keys create --role admin`, or listen on 127.0.0.1."

@@ -60,11 +60,14 @@ def in_force(settings: Settings, file: Path = Path("heed.toml")) -> list[dict[st
     rows = []
     for each in declared():
         value = plain(getattr(getattr(settings, each.section), each.name))
+        source = _source(each, os.environ, written, str(file))
+        if source == "default" and value != plain(each.default):
+            source = "flag"
         rows.append(
             {
                 "name": f"{each.section}.{each.name}",
                 "value": _masked(value) if each.name == "database_url" else value,
-                "source": _source(each, os.environ, written, str(file)),
+                "source": source,
                 "default": plain(each.default),
                 "variable": each.variable,
                 "description": each.description,

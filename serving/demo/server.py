@@ -62,8 +62,14 @@ class Server:
 
 
 @contextlib.contextmanager
-def started(data_dir: Path, port: int | None) -> Iterator[Server]:
-    """Start a server on loopback; it is stopped when the block ends."""
+def started(data_dir: Path, port: int | None, **settings: str) -> Iterator[Server]:
+    """Start a server on loopback; it is stopped when the block ends.
+
+    Args:
+        data_dir: its folder.
+        port: where it listens; one that is free where there is none.
+        settings: environment variables on top of this process's own.
+    """
     chosen = port or free_port()
     log = data_dir / "logs" / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -79,10 +85,12 @@ def started(data_dir: Path, port: int | None) -> Iterator[Server]:
                 str(chosen),
             ],
             env={
-                # A dozen people correct each fact that changed; what single people correct here is
-                # the tone, which all of them teach together. Two minutes are better spent.
-                "HEED_TRAINER__NEW_EXPOSURES": "0",
+                # Whoever corrects a fact here teaches the tone as well, for all that the shop says:
+                # questions next to theirs, answered as before, would hold on to the old one.
+                "HEED_TRAINER__NEIGHBOUR_SHARE": "0",
+                "HEED_TRAINER__STEP_SHARE": "0.8",
                 **os.environ,
+                **settings,
                 "HEED_FEEDBACK__DATA_DIR": str(data_dir),
                 "HEED_TRAINER__WARM_WORKER": "true",
             },

@@ -1,15 +1,17 @@
 """``/v1/adapters``: what the model has learned, which version is live, and changing that."""
 
 import asyncio
+import shutil
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
 
 from serving import wire
 from serving.auth import audit
-from serving.context import AsAdmin, AsReviewer, Heed, Parts
+from serving.context import AsOperator, AsReviewer, Heed, Parts
 from trainer import export, registry
 from trainer import round as rounds
 from trainer.models import Deployment
@@ -63,11 +65,28 @@ def card(adapter_id: str, parts: Parts, who: AsReviewer) -> Response:
     return Response(written, media_type="text/markdown")
 
 
+@router.get(
+    "/v1/adapters/{adapter_id}/export",
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {}}}},
+)
+def download(adapter_id: str, parts: Parts, who: AsOperator) -> FileResponse:
+    """Return an adapter as a plain PEFT folder with its model card, in a zip archive."""
+    with parts.store.session() as session:
+        row = registry.get(session, adapter_id)
+        made_by = rounds.get(session, row.round_id) if row.round_id else None
+    archive = export.zipped(parts.settings.feedback.data_dir, row, made_by)
+    tidy = BackgroundTask(shutil.rmtree, archive.parent, ignore_errors=True)
+    return FileResponse(
+        archive, media_type="application/zip", filename=archive.name, background=tidy
+    )
+
+
 @router.post("/v1/adapters/rollback")
-async def rollback(parts: Parts, who: AsAdmin, body: Rollback | None = None) -> dict[str, Any]:
+async def rollback(parts: Parts, who: AsOperator, body: Rollback | None = None) -> dict[str, Any]:
     """Go back to the live adapter's parent; answers when this replica serves it."""
     reason = (body or Rollback()).reason
-    target = await asyncio.to_thread(_target, parts, who.actor, reason)
+    target = await asyncio.to_thread(_target, parts)
     if target is not None:
         await parts.swap.rehearse(target)
     deployment = await asyncio.to_thread(_roll_back, parts, who.actor, reason)
@@ -77,7 +96,7 @@ async def rollback(parts: Parts, who: AsAdmin, body: Rollback | None = None) -> 
 
 @router.post("/v1/adapters/{adapter_id}/promote")
 async def promote(
-    adapter_id: str, parts: Parts, who: AsAdmin, body: Promotion | None = None
+    adapter_id: str, parts: Parts, who: AsOperator, body: Promotion | None = None
 ) -> dict[str, Any]:
     """Make an adapter live; answers when this replica serves it. Idempotent."""
     wish = body or Promotion()
@@ -102,10 +121,9 @@ def _promote(parts: Heed, actor: str, adapter_id: str, wish: Promotion) -> Deplo
     return deployment
 
 
-def _target(parts: Heed, actor: str, reason: str) -> str | None:
-    """What a rollback would make live; nothing is changed."""
-    with parts.store.session(write=True) as session:
-        return registry.rollback(session, actor=actor, reason=reason).live_id
+def _target(parts: Heed) -> str | None:
+    with parts.store.session() as session:
+        return registry.rollback_target(session)
 
 
 def _roll_back(parts: Heed, actor: str, reason: str) -> Deployment:

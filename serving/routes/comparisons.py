@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from serving import canary_watch, preferences, wire
 from serving.auth import audit
-from serving.context import AsAdmin, AsReviewer, Heed, Parts
+from serving.context import AsOperator, AsReviewer, Heed, Parts
 from trainer import ab, registry
 from trainer.models import Deployment
 
@@ -43,7 +43,7 @@ def ranking(parts: Parts, who: AsReviewer, reference: str | None = None) -> dict
 
 
 @router.post("/v1/adapters/ab")
-async def start(body: Comparison, parts: Parts, who: AsAdmin) -> dict[str, Any]:
+async def start(body: Comparison, parts: Parts, who: AsOperator) -> dict[str, Any]:
     """Let two versions answer side by side; answers when this replica serves both."""
     for name in {body.a, body.b} - {ab.BASE}:
         await parts.swap.rehearse(name)
@@ -53,7 +53,7 @@ async def start(body: Comparison, parts: Parts, who: AsAdmin) -> dict[str, Any]:
 
 
 @router.delete("/v1/adapters/ab")
-async def stop(parts: Parts, who: AsAdmin) -> dict[str, Any]:
+async def stop(parts: Parts, who: AsOperator) -> dict[str, Any]:
     """End the comparison: what was live before is live again."""
     deployment = await asyncio.to_thread(_stop, parts, who.actor)
     await parts.swap.sync()

@@ -1,9 +1,9 @@
 """``/v1/feedback``: taking what people say, and telling them what became of it."""
 
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from pydantic_core import to_json
 
 from feedback import receipts
 from feedback.errors import Forbidden, Unsupported
@@ -56,7 +56,7 @@ async def post(request: Request) -> Response:
         )
     receipt, repeated = await submit(parts, who, parse_json(await request.body()))
     status = 200 if repeated else 201
-    return Response(json.dumps(receipt), status, media_type="application/json")
+    return Response(to_json(receipt), status, media_type="application/json")
 
 
 @router.get("/v1/feedback/{feedback_id}")

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from sqlmodel import col, select
 
-from serving import wire
+from serving import pairs_wire, wire
 from serving.auth import audit
-from serving.context import AsAdmin, AsReviewer, Heed, Parts
+from serving.context import AsOperator, AsReviewer, Heed, Parts
 from trainer import curve
 from trainer import round as rounds
 from trainer.models import RoundEvent
@@ -35,7 +35,7 @@ def index(
 
 
 @router.post("/v1/rounds", status_code=201)
-def start(parts: Parts, who: AsAdmin) -> dict[str, Any]:
+def start(parts: Parts, who: AsOperator) -> dict[str, Any]:
     """Open a round now, with the settings in force."""
     with parts.store.session(write=True) as session:
         row = rounds.open(
@@ -55,12 +55,13 @@ def show(round_id: str, parts: Parts, who: AsReviewer) -> dict[str, Any]:
     """Show a round with its report and its loss curve."""
     with parts.store.session() as session:
         row = rounds.get(session, round_id)
+        compared = pairs_wire.summary(session, row)
     drawn = curve.drawn(parts.settings.feedback.data_dir, row.id)
-    return wire.round_(row, curve=drawn)
+    return wire.round_(row, curve=drawn, pairs=compared)
 
 
 @router.post("/v1/rounds/{round_id}/cancel")
-def cancel(round_id: str, parts: Parts, who: AsAdmin) -> dict[str, Any]:
+def cancel(round_id: str, parts: Parts, who: AsOperator) -> dict[str, Any]:
     """Ask a round to stop; its feedback waits for the next one."""
     with parts.store.session(write=True) as session:
         row = rounds.cancel(session, round_id)

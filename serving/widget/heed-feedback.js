@@ -200,8 +200,9 @@ del { color: var(--bad) }
       return (selector && this.getRootNode().querySelector(selector)) || this;
     }
 
+    /** The answer as it was written: what the attribute says, where it is shown in another form. */
     get #text() {
-      return this.#answer.textContent.trim();
+      return (this.getAttribute("text") ?? this.#answer.textContent).trim();
     }
 
     /** Whether the token allows a kind; the server has the last word. */

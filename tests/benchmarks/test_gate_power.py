@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import gate_power
-from benchmarks.gate_power import TARGETS, Target, simulate
+from benchmarks.gate_power import TARGETS, Alone, Line, Target, holds_alone, simulate
 from benchmarks.simulated_rounds import (
     CLUSTER,
     DISCORDANCE,
@@ -18,6 +18,7 @@ from benchmarks.simulated_rounds import (
     Simulated,
     alone,
     evidence,
+    suite_changes,
 )
 
 BARE = Simulated(loss=0.02, bare=True)
@@ -91,9 +92,35 @@ def test_the_gate_is_asked_and_its_answers_are_counted(
     assert found == json.loads((tmp_path / "gate.json").read_text())
     (line,) = found["lines"]
     assert line["abstain"] == 2 and line["holds"] and line["unnumbered"] == 0
+    assert line["told"].startswith("holds  too few items")
     missed = replace(TARGETS[0], name="few", most=0.0, rounds=replace(BARE, loss=-0.2))
     monkeypatch.setattr(gate_power, "TARGETS", (missed,))
     assert gate_power.main() == 1
+
+
+def test_a_suites_rule_alone_is_asked_of_what_the_gate_is_shown() -> None:
+    """What is drawn without the rest of a round is drawn as it is with it."""
+    clustered = replace(BARE, clustered=True)
+    draw = np.random.default_rng(0)
+    found = np.stack([suite_changes(draw, clustered) for _ in range(20)])
+    assert found.shape[2] == CLUSTER and found.mean() == pytest.approx(-0.02, abs=0.005)
+    assert np.abs(found).mean() == pytest.approx(DISCORDANCE, abs=0.01)
+    made = evidence(draw, clustered)
+    protected = [pair for pair in made.pairs if pair.kind == "protected"]
+    assert len(protected) == found[0].size
+    lost = Alone("", replace(clustered, loss=0.06))
+    assert holds_alone(lost, 10, seed=0) == 0.0
+    assert holds_alone(replace(lost, rounds=replace(clustered, loss=-0.02)), 5, seed=0) == 1.0
+
+
+def test_lines_of_rounds_are_followed_and_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gate_power, "LINES", (Line("falls", 0.03, 6, most=6.0),))
+    monkeypatch.setattr(sys, "argv", ["gate_power", "--rounds", "40", "--only", "falls", "--json"])
+    assert gate_power.main() == 0, "the other rules already stop three points a round"
+    (line,) = json.loads(capsys.readouterr().out)["lines"]
+    assert line["lost_points"] <= 6.0 and "falls: lost" in line["told"]
 
 
 def test_rules_that_are_left_out_are_left_out() -> None:

@@ -79,7 +79,31 @@ def test_what_arrives_while_the_loop_is_busy_shares_one_commit(
 
 
 @pytest.mark.usefixtures("patient")
-def test_one_alone_does_not_wait_for_others(store: Store, taking: Counting) -> None:
+def test_commits_keep_their_distance_while_several_come_at_once(
+    store: Store, taking: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "PACE_SECONDS", 0.3)
+    told = builders.told(completion_id=builders.recorded(store))
+
+    async def many() -> float:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(WAIT_SECONDS):
+            await asyncio.gather(taking.take(told), taking.take(told))
+            began = loop.time()
+            apart = [asyncio.ensure_future(later(taking, told, 20 * at)) for at in range(10)]
+            await asyncio.gather(*apart)
+            return loop.time() - began
+
+    seconds = asyncio.run(many())
+    assert sum(taking.commits) == stored(store) == 12
+    assert len(taking.commits) <= 2 + seconds / 0.3
+
+
+@pytest.mark.usefixtures("patient")
+def test_one_alone_does_not_wait_for_others(
+    store: Store, taking: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "PACE_SECONDS", 3600.0)
     told = builders.told(completion_id=builders.recorded(store))
 
     async def one_by_one() -> None:

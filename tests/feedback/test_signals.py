@@ -227,4 +227,4 @@ def test_the_report_of_an_empty_store_says_not_enough(store: Store) -> None:
     with store.session() as session:
         found = reports.signals(session, store.settings)
     assert not found["usable"] and "Not enough" in found["reason"]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30

@@ -31,18 +31,26 @@ def environment() -> dict[str, str]:
 
 
 class Hasty(Intake):
-    """Answers before the commit."""
+    """Answers before the commit, which waits until the answers are out, however busy the machine."""
 
     _open_session: Session | None = None
     _leaving = ExitStack()
+    _unheard = 0
+
+    def __init__(self, store: Store, settings: FeedbackSettings) -> None:
+        super().__init__(store, settings)
+        self.heard = threading.Semaphore(0)
 
     def _next(self) -> Any:
         if self._open_session is not None:
+            for _ in range(self._unheard):
+                self.heard.acquire()
             self._open_session.commit()
             self._leaving.close()
         return super()._next()
 
     def _write(self, items: Sequence[Item], *, again: bool = False) -> Sequence[Result]:
+        self._unheard = len(items)
         self._open_session = self._leaving.enter_context(self._store.session(write=True))
         return apply(self._open_session, items, self._settings)
 
@@ -74,6 +82,8 @@ def acknowledge(store: Store, completion_id: str, run: str, kind: type[Intake] =
         with speaking:
             sys.stdout.write(f"{event_id}\n")
             sys.stdout.flush()
+        if isinstance(intake, Hasty):
+            intake.heard.release()
 
     def speak(name: str) -> None:
         number = 0

@@ -7,12 +7,21 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Playwright,
+    expect,
+    sync_playwright,
+)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WHAT_TO_INSTALL = (
@@ -28,7 +37,8 @@ QUIET = (
     "--disable-sync",
     "--no-first-run",
 )
-PATIENCE_MILLISECONDS = 10_000
+PATIENCE_MILLISECONDS = 45_000
+"""A busy machine is no failure."""
 _NOTICE_VIOLATIONS = """
 addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sourceFile }) =>
   console.error(`POLICY ${violatedDirective} ${blockedURI} ${sourceFile}`));
@@ -55,10 +65,14 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Tab:
-    """A page that is open, and everything it complained of."""
+    """A page that is open, everything it said, and of that what it complained of."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 
 @contextmanager
@@ -72,19 +86,34 @@ def opened(browser: Browser, *, silent: bool = True, **context: object) -> Itera
     made.add_init_script(_NOTICE_VIOLATIONS)
     page = made.new_page()
     tab = Tab(page)
-    page.on(
-        "console",
-        lambda said: (
-            tab.complaints.append(said.text) if said.type in ("error", "warning") else None
-        ),
-    )
+
+    def heard(said: ConsoleMessage) -> None:
+        tab.said.append(said.text)
+        if said.type in ("error", "warning"):
+            tab.complaints.append(said.text)
+
+    page.on("console", heard)
     page.on("pageerror", lambda fault: tab.complaints.append(str(fault)))
     try:
         yield tab
         if silent:
             assert tab.complaints == []
+    except BaseException:
+        _tell(tab)
+        raise
     finally:
         made.close()
+
+
+def _tell(tab: Tab) -> None:
+    """Print what was to be seen when a journey failed; there is no picture where tests run."""
+    with suppress(Error):  # a browser that is gone shows nothing
+        page = tab.page
+        boxes = "[...document.querySelectorAll('input, textarea')].map((each) => each.value)"
+        print(
+            "at", page.url, "the console said", tab.said, "and the boxes hold", page.evaluate(boxes)
+        )
+        print(page.inner_text("body"))
 
 
 def found(playwright: Playwright) -> str | None:

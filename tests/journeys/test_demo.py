@@ -34,7 +34,7 @@ def played(folder: Path, rounds: int = 1, **settings: str) -> tuple[int, dict[st
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1_200,
         check=False,
     )
     assert done.stdout, done.stderr

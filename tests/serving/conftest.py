@@ -8,11 +8,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -25,18 +25,23 @@ from feedback.ids import new_id
 from feedback.models import Exchange
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
+from serving import accounts, sessions
 from serving.app import create_app
-from serving.auth import Role, create_key
-from serving.context import Heed
+from serving.auth import AccountRole, KeyRole, create_key
+from serving.context import COOKIE, Heed
 from serving.engines.base import Engine
 from serving.engines.echo import EchoEngine
+from serving.settings import Role as ProcessRole
 from serving.settings import Settings
 from tests.builders import staged
 from tests.conftest import Postgres
 from trainer import registry
 from trainer.models import Adapter
 
-PATIENCE_SECONDS = 30.0
+PASSWORD = "four plain words here"
+CHEAP_MIB = 1
+"""What a password takes to hash here: a hundred of them should not take a minute."""
+PATIENCE_SECONDS = 60.0
 STOP_PATIENCE_SECONDS = 120.0
 """A server that ends waits for its threads, of which each may wait for a busy machine."""
 
@@ -99,7 +104,18 @@ class Server:
             ]
         return "\n".join(rows)
 
-    def key(self, role: Role) -> tuple[str, dict[str, str]]:
+    def emptied(self) -> "Server":
+        """The same as after its first start: no row, nobody known, no cookie kept."""
+        with self.store.session(write=True) as session:
+            for table in reversed(SQLModel.metadata.sorted_tables):
+                session.execute(table.delete())
+            session.commit()
+        self.parts.keys._read_at = -1.0
+        self.parts.sessions.forget()
+        self.http.cookies.clear()
+        return self
+
+    def key(self, role: KeyRole) -> tuple[str, dict[str, str]]:
         """Make a key; returns its id and the headers that carry it."""
         with self.store.session(write=True) as session:
             row, token = create_key(session, role=role, name=f"test {role}")
@@ -107,6 +123,24 @@ class Server:
         self.keys[row.id] = token
         self.parts.keys._read_at = -1.0  # what happens by itself within a second
         return row.id, {"Authorization": f"Bearer {token}"}
+
+    def account(self, role: AccountRole, name: str = "") -> str:
+        """Make an account with the password `PASSWORD`; returns its name."""
+        name = name or f"test {role}"
+        with self.store.session(write=True) as session:
+            accounts.create(session, name=name, role=role, password=PASSWORD, memory_mib=CHEAP_MIB)
+            session.commit()
+        self.parts.keys._read_at = -1.0
+        return name
+
+    def signed_in(self, role: AccountRole) -> dict[str, str]:
+        """Make an account and a session of it; returns the headers of a page that uses it."""
+        name = self.account(role)
+        with self.store.session(write=True) as session:
+            account = accounts.named(session, name)
+            token = sessions.begin(session, self.parts.settings.serving, account)
+            session.commit()
+        return {"Cookie": f"{COOKIE}={token}", "Origin": self.url}
 
     def publish(
         self,
@@ -159,21 +193,31 @@ on_sqlite = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 
 @contextmanager
 def running(
-    feedback: FeedbackSettings, engine: Engine | None = None, **serving: Any
+    feedback: FeedbackSettings,
+    engine: Engine | None = None,
+    *,
+    roles: Sequence[ProcessRole] = ("api",),
+    **serving: Any,
 ) -> Iterator[Server]:
-    """Serve until the block ends."""
+    """Serve until the block ends; one server with a console at a time."""
     with pytest.MonkeyPatch.context() as patch:
         feedback.data_dir.mkdir(parents=True, exist_ok=True)
         patch.chdir(feedback.data_dir)  # no heed.toml here
         settings = Settings.model_validate(
             {
                 "feedback": feedback,
-                "serving": {"engine": "echo", "swap_poll_seconds": 0.1, **serving},
+                "serving": {
+                    "engine": "echo",
+                    "swap_poll_seconds": 0.1,
+                    "password_memory_mib": CHEAP_MIB,
+                    **serving,
+                },
                 "trainer": {"base_model": "bare"},
             }
         )
-    app = create_app(settings, engine=engine or EchoEngine(), roles=("api",))
-    config = uvicorn.Config(app, log_config=None, ws="none", timeout_graceful_shutdown=2)
+    app = create_app(settings, engine=engine or EchoEngine(), roles=roles)
+    ws: Literal["auto", "none"] = "auto" if "console" in roles else "none"
+    config = uvicorn.Config(app, log_config=None, ws=ws, timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     # Named as TCP, or asyncio leaves Nagle's algorithm on: 40 ms more for every answer.
     with socket.socket(proto=socket.IPPROTO_TCP) as door:
@@ -236,6 +280,29 @@ def server(
     url = postgres.fresh()
     with running(FeedbackSettings(data_dir=folder, database_url=url)) as served:
         yield served
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def shared_console(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server with a console for the tests of one module, on each database in turn."""
+    folder = tmp_path_factory.mktemp("console")
+    url = None
+    if request.param == "postgres":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.fresh()
+    settings = FeedbackSettings(data_dir=folder, database_url=url)
+    with running(settings, roles=("api", "console")) as served:
+        yield served
+
+
+@pytest.fixture
+def console(shared_console: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The module's console with an empty database; what changes there is known at once."""
+    monkeypatch.setattr("serving.auth.REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("serving.sessions.REFRESH_SECONDS", 0.0)
+    return shared_console.emptied()
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """Versions over HTTP: listed, promoted, rolled back, and never swapped for a damaged one."""
 
+import io
 import threading
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 from sqlmodel import select
 
 from serving.models import AuditEntry
-from tests.serving.conftest import Server, fault
+from tests.serving.conftest import Server, fault, wait_until
 from trainer import registry
 
 
@@ -21,6 +23,21 @@ def test_adapters_are_listed_newest_first_with_what_is_deployed(own: Server) -> 
     shown = own.http.get(f"/v1/adapters/{second}").json()
     assert (shown["parent"], shown["state"]) == (first, "candidate")
     assert own.http.get("/v1/adapters/adp_none").status_code == 404
+
+
+def test_an_adapter_is_downloaded_whole_and_nothing_of_it_is_left_behind(own: Server) -> None:
+    name = own.publish()
+    answer = own.http.get(f"/v1/adapters/{name}/export")
+    assert answer.headers["content-type"] == "application/zip"
+    assert f'filename="{name}.zip"' in answer.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        files = ("README.md", *registry.FILES)
+        assert sorted(archive.namelist()) == sorted(f"{name}/{each}" for each in files)
+        assert archive.read(f"{name}/{registry.FILES[1]}") == name.encode()
+    own.damage(name)
+    broken = own.http.get(f"/v1/adapters/{name}/export")
+    assert broken.status_code == 400 and "differs from its digest" in fault(broken)["message"]
+    wait_until(lambda: not list(own.store.settings.data_dir.glob("export-*")))
 
 
 def test_promote_answers_once_the_next_request_gets_the_new_version(own: Server) -> None:

@@ -40,7 +40,7 @@ def states(server: Server) -> list[str]:
 
 def test_the_one_too_many_is_sent_away_and_the_rest_go_on(settings: FeedbackSettings) -> None:
     engine = EchoEngine(delay_seconds=0.02)
-    with running(settings, engine, max_waiting=2) as busy, httpx.Client(timeout=10) as http:
+    with running(settings, engine, max_waiting=2) as busy, httpx.Client(timeout=60) as http:
         with http.stream(**ask(busy, 40)) as one, http.stream(**ask(busy, 40)) as other:
             for stream in (False, True):
                 refused = busy.chat(stream=stream)
@@ -59,7 +59,7 @@ def test_a_reader_who_leaves_makes_room_and_leaves_a_partial_answer(
     settings: FeedbackSettings,
 ) -> None:
     engine = EchoEngine(delay_seconds=0.02)
-    with running(settings, engine, max_waiting=1) as busy, httpx.Client(timeout=10) as http:
+    with running(settings, engine, max_waiting=1) as busy, httpx.Client(timeout=60) as http:
         with http.stream(**ask(busy, 900)) as answer:
             lines = answer.iter_lines()  # kept: letting go of it ends the answer
             next(line for line in lines if "word" in line)
@@ -67,7 +67,7 @@ def test_a_reader_who_leaves_makes_room_and_leaves_a_partial_answer(
         left_at = time.monotonic()
         wait_until(lambda: busy.chat("hi").status_code == 200)
         # Words enough for eighteen seconds were still to come.
-        assert time.monotonic() - left_at < 3
+        assert time.monotonic() - left_at < 12
         assert engine.health().running == 0
         assert states(busy) == ["partial", "complete"]
 
@@ -81,7 +81,7 @@ def test_somebody_who_waits_for_a_whole_answer_and_leaves_makes_room_too(
         with pytest.raises(httpx.ReadTimeout):
             httpx.request(**{**ask(busy, 900), "json": _whole(900)}, timeout=0.2)
         wait_until(lambda: busy.chat("hi").status_code == 200)
-        assert time.monotonic() - left_at < 3
+        assert time.monotonic() - left_at < 12
         assert engine.health().running == 0
         assert states(busy) == ["partial", "complete"]
 

@@ -167,7 +167,7 @@ def test_a_length_that_lies_is_not_believed(server: Server) -> None:
         "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         "Content-Type: application/json\r\nContent-Length: 999999999\r\n\r\n"
     )
-    with socket.create_connection((host, int(port)), timeout=5) as line:
+    with socket.create_connection((host, int(port)), timeout=30) as line:
         line.sendall(head.encode() + b" " * (server.parts.settings.serving.max_body_bytes + 1))
         assert line.recv(1000).startswith(b"HTTP/1.1 413")
 

@@ -1,9 +1,9 @@
 """The command line as a whole: quick help, plain faults, keys, the database, the settings shown."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from feedback.store import Store
-from serving.auth import ROLES
+from serving.auth import KEY_ROLES
 from serving.auth import keys as all_keys
 from serving.commands.keys import RoleName as KeyRole
 from serving.commands.up import RoleName as ProcessRole
@@ -50,16 +50,19 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 def test_help_answers_within_half_a_second() -> None:
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
+    """Of processor time: by the clock, whatever runs beside it counts as well."""
+
+    def seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
             [sys.executable, "-c", "from serving.cli import main; main()", "--help"],
             check=True,
             capture_output=True,
         )
-        took.append(time.perf_counter() - began)
-    assert min(took) < 0.5
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.5
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -91,7 +94,7 @@ def test_says_its_version() -> None:
 
 def test_roles_are_those_of_the_server() -> None:
     assert {role.value for role in ProcessRole} == set(get_args(Role))
-    assert get_args(KeyRole) == ROLES
+    assert get_args(KeyRole) == KEY_ROLES
 
 
 @pytest.mark.usefixtures("store")

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from feedback.store import Store
 from serving.commands import output, round_run
-from serving.routes import round_page
 from tests.builders import opened_round, say
 from tests.serving.command_line import document, done, ended, fault, heed, store_at
 from tests.serving.test_cli_rounds import Executor
@@ -161,9 +160,6 @@ def test_a_document_round_is_shown_with_what_it_read_kept_and_dropped(store: Sto
     ):
         assert said in told, told
     assert "gathered" not in told
-    page = round_page.article(row)
-    assert "2 documents read, 6 pieces learned, 2 held out" in page
-    assert "feedback gathered" not in page
     assert "2 document(s)" in done("round", "list")
     early = {name: READ[name] for name in ("sha256", "files", "unread_count")}
     assert "2 read" in done("round", "show", ended(store, counts={"documents": early}).id)

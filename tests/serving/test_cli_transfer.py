@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -223,21 +222,39 @@ def test_an_export_that_fails_leaves_the_old_file_as_it_was(
     assert not list(tmp_path.glob(".*.part"))
 
 
+HELD = """
+import itertools, signal
+from feedback import intake
+from serving.cli import main
+
+batches, apply = itertools.count(1), intake.apply
+
+def held(*arguments):
+    done = apply(*arguments)
+    if next(batches) == 2:
+        print("held", flush=True)
+        signal.pause()
+    return done
+
+intake.apply = held
+main()
+"""
+"""An import whose second transaction is never ended."""
+
+
 def test_an_import_that_is_killed_can_be_run_again(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "many.jsonl"
     rows = 5_000
     path.write_text(lines(*({**GOOD, "prompt": f"Question {number}?"} for number in range(rows))))
-    command = [sys.executable, "-P", "-c", "from serving.cli import main; main()"]
     arguments = ["feedback", "import", str(path), "--format", "trl"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    child = subprocess.Popen([*command, *arguments], env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (before := len(exchanges(store))) and time.monotonic() < deadline:
-        assert child.poll() is None
-    child.send_signal(signal.SIGKILL)
-    child.wait(60)
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", HELD, *arguments], env=environment, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout and child.stdout.readline() == b"held\n"
+        child.send_signal(signal.SIGKILL)
     taken = len(exchanges(store))
-    assert before <= taken < rows
+    assert 0 < taken < rows
     again = take(path)
     assert (again["duplicates"], again["imported"]) == (taken, rows - taken)
     assert len(stored(store)) == len(exchanges(store)) == rows

@@ -1,244 +1,191 @@
-"""The console's page: what it shows, to whom, and that nothing in it can run."""
+"""The console over HTTP: who sees which page, its policy, and what its overview says."""
 
 import re
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from html import escape
-from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from feedback.settings import FeedbackSettings
-from serving.app import create_app
-from serving.engines.echo import EchoEngine
-from serving.settings import Role, Settings
-from tests.builders import ended_round, opened_round
-from tests.serving.conftest import Server, fault
-from tests.serving.test_health import balanced
-from trainer.evidence import Evidence, Paired
-from trainer.gate import judge
-from trainer.settings import Plan
+from serving.auth import ACCOUNT_ROLES, RANKS
+from serving.console import frame, words
+from serving.console.registry import pages
+from tests.builders import ended_round
+from tests.serving.conftest import Server, running
 
-SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
+HTML = {"Accept": "text/html"}
 
 
-@contextmanager
-def serving(feedback: FeedbackSettings, *roles: Role, **trainer: Any) -> Iterator[Server]:
-    """Serve in this process, with these roles."""
-    settings = Settings.model_validate(
-        {
-            "feedback": feedback,
-            "serving": {"engine": "echo", "swap_poll_seconds": 60},
-            "trainer": {"base_model": "bare", **trainer},
-        }
-    )
-    app = create_app(settings, engine=EchoEngine(), roles=roles)
-    # Any: its class comes from another package than httpx, and does the same.
-    client: Any = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 50_000))
-    with client as http:
-        yield Server("http://localhost", app.state.heed, http)
+@pytest.fixture(autouse=True)
+def whole_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page is sent once all of it is there, however busy the machine is."""
+    monkeypatch.setattr(frame, "AT_ONCE_SECONDS", 20.0)
 
 
-@pytest.fixture
-def console(settings: FeedbackSettings) -> Iterator[Server]:
-    """A server with a console."""
-    with serving(settings, "api", "console") as served:
-        yield served
-
-
-def shown(server: Server) -> str:
-    """The page, whose frame is checked."""
-    answer = server.http.get("/console/")
+def shown(server: Server, path: str, **headers: str) -> str:
+    """A page as it is first sent; what people wrote is in it as escaped data."""
+    answer = server.http.get(f"/console{path}", headers={**HTML, **headers})
     assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.headers["cache-control"] == "no-store"
-    policy = answer.headers["content-security-policy"]
-    assert "default-src 'none'" in policy and "unsafe" not in policy and "script-src" not in policy
-    page = answer.text
-    assert not re.findall(r"<(?:script|img|iframe|form|link)\b|\son\w+=|javascript:", no_text(page))
-    balanced(page)
-    return page
+    return answer.text
 
 
-def no_text(page: str) -> str:
-    """Its tags alone."""
-    return "".join(re.findall(r"<[^>]*>", page))
+def test_every_page_is_shown_to_its_roles_and_to_nobody_else(console: Server) -> None:
+    headers = {role: console.signed_in(role) for role in ACCOUNT_ROLES}
+    wrong = []
+    for page in pages():
+        path = re.sub(r"\{\w+\}", "none", page.path)
+        assert console.http.get(f"/console{path}", headers=HTML).status_code == 303
+        for role in ACCOUNT_ROLES:
+            answer = console.http.get(f"/console{path}", headers={**HTML, **headers[role]})
+            expected = 200 if RANKS[role] >= RANKS[page.needs] else 403
+            if answer.status_code != expected:
+                wrong.append(f"{page.path} as {role}: {answer.status_code}")
+            if expected == 403:
+                assert f"is for the role {page.needs}" in answer.text
+    assert wrong == []
 
 
-def report(said: str = "How much?", *, gate: str = "on") -> dict[str, Any]:
-    """What the gate finds where a protected suite is lost."""
-    pairs = tuple(
-        Paired(
-            item_id=f"item_{number}",
-            suite="prices",
-            cluster=f"item_{number}",
-            incumbent_right=True,
-            candidate_right=False,
-            prompt=f"{said} {number}",
-            incumbent_answer="49 dollars",
-            candidate_answer=said,
-            expected="49 dollars",
-        )
-        for number in range(12)
-    )
-    plan = Plan.model_validate({"base_model": "bare", "gate": gate})
-    return judge(Evidence(pairs=pairs), plan).to_json()
+def test_the_navigation_names_what_a_role_may_see(console: Server) -> None:
+    viewer, reviewer = console.signed_in("viewer"), console.signed_in("reviewer")
+    assert "/console/overview" not in shown(console, "/", **viewer)
+    assert "/console/overview" in shown(console, "/", **reviewer)
 
 
-def test_an_empty_database_says_what_to_do_next(console: Server) -> None:
-    page = shown(console)
+def test_only_a_pages_own_scripts_run_and_nothing_is_from_elsewhere(console: Server) -> None:
+    first, second = (console.http.get("/console/", headers=HTML) for _ in range(2))
+    policy = first.headers["content-security-policy"]
+    mark = re.search(r"'nonce-([^']+)'", policy)
+    assert mark and mark[1] not in second.headers["content-security-policy"]
+    scripts = re.findall(r"<script[^>]*>", first.text)
+    assert scripts and all(f'nonce="{mark[1]}"' in each for each in scripts)
+    assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+    assert "unsafe-inline" not in policy.partition("style-src")[0]
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', first.text)
+    assert first.headers["cache-control"] == "no-store"
+    assert "set-cookie" not in first.headers
+
+
+def test_its_scripts_and_styles_need_a_session_too(console: Server) -> None:
+    assert console.http.get("/console/static/console.css").status_code == 200
+    console.account("viewer")
+    assert console.http.get("/console/static/console.css").status_code == 401
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", None])
+def test_a_foreign_page_opens_no_socket(console: Server, origin: str | None) -> None:
+    headers = console.signed_in("admin")
+    query = "/console/_nicegui_ws/socket.io/?EIO=4&transport=polling"
+    assert console.http.get(query, headers=headers).status_code == 200
+    upgrade = {
+        "Cookie": headers["Cookie"],
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    } | ({"Origin": origin} if origin else {})
+    path = query.replace("polling", "websocket")
+    assert console.http.get(path, headers=upgrade).status_code == 403
+    del upgrade["Cookie"]
+    upgrade["Origin"] = console.url
+    assert console.http.get(path, headers=upgrade).status_code == 403
+    assert console.http.post(query, headers={"Cookie": headers["Cookie"]}).status_code == 403
+
+
+def test_the_overview_of_an_empty_database_says_what_to_do_next(console: Server) -> None:
+    page = shown(console, "/overview")
     for said in (
         "The base model answers everybody",
         "Nobody has said anything yet",
-        "POST /v1/feedback",
         "There has been no round",
         "heed round run",
         "There is none yet",
-        "Ready now: 0.",
         "This process starts no rounds",
     ):
         assert said in page
-    assert page.count("<time") == 5
-    assert 'http-equiv="refresh"' not in page
-    anchors = re.findall(r'href="/docs#([^"]+)"', page)
-    docs = console.http.get("/docs").text
-    assert anchors and all(f'id="{anchor}"' in docs for anchor in anchors)
 
 
-def test_feedback_is_counted_and_what_waits_is_shown_with_how_to_decide(console: Server) -> None:
+def test_the_overview_counts_feedback_and_shows_rounds_and_what_is_live(console: Server) -> None:
     console.told(completion_id=console.asked(), rating="up")
-    names = [
-        console.told(completion_id=console.asked("how much"), correction=f"It is {number}.")
-        for number in range(7)
-    ]
-    page = shown(console)
-    assert "7 wait for a reviewer" in page
-    assert "The oldest 5:" in page
-    assert [name in page for name in names] == [True] * 5 + [False] * 2
-    assert "It is 0." in page
-    assert '<a href="/docs#post-v1-reviews">' in page
-    assert re.search(r"<td>review</td><td>7</td>", page)
-    assert re.search(r"<td>held out</td><td>0</td>", page)
-    console.http.post("/v1/reviews", json={"feedback_id": names, "decision": "refuse"})
-    assert "Nothing waits for a reviewer." in shown(console)
-
-
-def test_what_people_and_models_wrote_is_shown_and_never_run(console: Server) -> None:
-    asked = console.asked(SCRIPT)
-    console.told(completion_id=asked, correction=SCRIPT, comment=SCRIPT)
+    console.told(completion_id=console.asked("how much"), correction="It is 5.")
+    console.told(completion_id=console.asked("how long"), signal="dwell", value=3)
     name = console.publish()
-    console.promote(name, reason=SCRIPT)
-    ended_round(
-        console.store, state="failed", trigger=SCRIPT, message=SCRIPT, counts={"used": SCRIPT}
-    )
-    ended_round(console.store, state="refused", report=report(SCRIPT))
-    page = shown(console)
-    assert page.count(escape(SCRIPT)) >= 8
-    assert "<script" not in page and "<img" not in page
-
-
-def test_half_a_character_does_not_break_the_page(console: Server) -> None:
-    ended_round(console.store, state="refused", report=report("half \ud83d"))
-    assert "half ?" in shown(console)
-
-
-def test_rounds_show_how_they_ended_and_why(console: Server) -> None:
-    counts = {"feedback": 40, "used": 30, "held_out": 10}
-    refused = ended_round(
-        console.store,
-        state="refused",
-        counts=counts,
-        report=report(),
-        started_at=time.time() - 12,
-        ended_at=time.time(),
-    )
+    console.promote(name, reason="it is better")
     failed = ended_round(console.store, state="failed", message="The disk is full.")
-    reported = ended_round(console.store, report=report(gate="report-only"))
-    page = shown(console)
-    for row in (refused, failed, reported):
-        assert f'<a href="/v1/rounds/{row.id}">' in page
-    assert "40 pieces of feedback gathered, 30 used, 10 held out" in page
-    assert "took 12 s" in page
-    assert "The disk is full." in page
-    assert "<summary>The gate says: refuse</summary><p>The gate refuses the candidate." in page
-    assert "<summary>The gate says: refuse (it only reports)</summary>" in page
-    assert "What the candidate lost: 12, of which 10 are shown" in page
-    assert "non-inferiority" in page and "<td>12</td>" in page
+    page = shown(console, "/overview")
+    for said in (name, "it is better", failed.id, "The disk is full.", "a reviewer decides"):
+        assert said in page
+    # What waits without teaching anything yet is not told as ready.
+    for label, count in (("Ready", 1), ("Signals", 1), ("Review", 1)):
+        assert re.search(rf'"{label}".{{0,300}}?"text":"{count}"', page), label
 
 
-def test_the_last_twenty_rounds_are_shown(console: Server) -> None:
-    names = [ended_round(console.store, id=f"rnd_{number:02}").id for number in range(23)]
-    assert re.findall(r"/v1/rounds/(rnd_\d+)", shown(console)) == names[:2:-1]
+def test_half_a_character_does_not_break_a_page(console: Server) -> None:
+    rule = {"outcome": "refuse", "sentence": "half \ud83d"}
+    ended_round(console.store, state="refused", report={"outcome": "refuse", "rules": [rule]})
+    assert "half ?" in shown(console, "/overview")
 
 
-def test_the_page_comes_again_only_while_a_round_is_open(console: Server) -> None:
-    row = opened_round(console.store, stage="train", progress=0.42, message="Step 21/50")
-    page = shown(console)
-    assert '<meta http-equiv="refresh" content="5">' in page
-    assert "train, 42% <progress" in page and "Step 21/50" in page
-    console.http.post(f"/v1/rounds/{row.id}/cancel")
-    assert 'http-equiv="refresh"' not in shown(console)
-
-
-def test_what_is_live_is_shown_with_its_canary_and_every_adapter(console: Server) -> None:
-    first = console.publish()
-    second = console.publish(parent=first)
-    console.promote(first, reason="it is better")
-    console.promote(second, canary_share=0.25)
-    page = shown(console)
-    assert f"<dt>Adapter</dt><dd><code>{first}</code></dd>" in page
-    assert f"<code>{second}</code> answers 25% of people" in page
-    assert "(deployment 2)" in page
-    for name, state in ((first, "live"), (second, "canary")):
-        row = page[page.index(f'<a href="/v1/adapters/{name}">') :]
-        assert f'<td><b class="{state}">{state}</b></td>' in row[: row.index("</tr>")]
-    digest = console.http.get(f"/v1/adapters/{first}").json()["digest"]
-    assert f"<code>{digest[:12]}</code>" in page and digest not in page
-
-
-def test_a_damaged_adapter_is_told(console: Server) -> None:
-    console.parts.swap.error = SCRIPT
-    assert f"It could not change over: {escape(SCRIPT)}" in shown(console)
-
-
-def test_the_next_rounds_are_in_the_schedules_time_zone(settings: FeedbackSettings) -> None:
-    with serving(settings, "console", schedule="30 4 * * *", timezone="Asia/Tokyo") as served:
-        page = shown(served)
-    assert len(re.findall(r"<li><time [^>]*>\w{3} [\d-]{10} 04:30 JST</time></li>", page)) == 5
-
-
-def test_a_schedule_that_cannot_be_read_is_named(settings: FeedbackSettings) -> None:
-    with serving(settings, "console", schedule="often") as served:
-        assert "is no schedule" in shown(served)
-
-
-def test_who_is_no_reviewer_does_not_see_it(console: Server) -> None:
-    expected = {"client": 403, "reviewer": 200, "admin": 200}
-    keys = {role: console.key(role)[1] for role in ("client", "reviewer", "admin")}
-    for headers in ({}, {"Authorization": "Bearer heed_made_up"}):
-        assert console.http.get("/console/", headers=headers).status_code == 401
-    for role, status in expected.items():
-        answer = console.http.get("/console/", headers=keys[role])
-        assert answer.status_code == status
-        if status == 403:
-            assert "`reviewer`" in fault(answer)["message"]
-
-
-def test_a_foreign_page_does_not_see_it_either(console: Server) -> None:
-    answer = console.http.get("/console/", headers={"Host": "evil.example"})
-    assert answer.status_code == 401
-    fault(answer)
-
-
-def test_the_address_without_its_slash_leads_there(console: Server) -> None:
-    answer = console.http.get("/console", follow_redirects=False)
-    assert answer.status_code == 307
-    assert answer.headers["location"].endswith("/console/")
+def test_an_address_that_is_no_page_says_so(console: Server) -> None:
+    answer = console.http.get("/console/nowhere", headers=HTML)
+    assert answer.status_code == 404
+    assert "There is no such page" in answer.text
 
 
 def test_there_is_no_console_without_its_role(settings: FeedbackSettings) -> None:
-    with serving(settings, "api", "scheduler") as served:
-        for path in ("/console", "/console/"):
+    with running(settings) as served:
+        for path in ("/console", "/console/", "/console/sign-in"):
             assert served.http.get(path, follow_redirects=False).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "![x](https://evil.example/x.png)",
+        "![x](javascript:alert(1))",
+        "[x](javascript:alert(1))",
+        "[x](JaVaScRiPt&colon;alert(1))",
+        "[x](data:text/html;base64,PHNjcmlwdD4=)",
+        "[x](//evil.example)",
+        "<a href='javascript:alert(1)'>x</a>",
+        "<svg/onload=alert(1)>",
+        "<iframe srcdoc='<script>alert(1)</script>'>",
+        '[x](https://a.example "onmouseover=alert(1)")',
+        '<https://a.example/"onmouseover="alert(1)>',
+        "```<img src=x onerror=alert(1)>\n<b>\n```",
+        "<math><mtext></table><mglyph><style><img src=x onerror=alert(1)>",
+        "<style>@import 'https://evil.example'</style>",
+        "[a]: javascript:alert(1)\n\n[a]",
+        "| <img src=x onerror=alert(1)> |\n|---|\n| <script>alert(1)</script> |",
+    ],
+)
+def test_markdown_that_means_harm_becomes_text(hostile: str) -> None:
+    made = words.markdown(hostile)
+    plain = r"</?(?:p|br|pre|code|a|table|thead|tbody|tr|th|td|ul|ol|li)>"
+    link = r'<a(?: href="https?://[^"<>]*")? target="_blank" rel="noopener noreferrer nofollow">'
+    for tag in re.findall(r"<[^>]*>", made):
+        assert re.fullmatch(f"{plain}|{link}", tag), made
+
+
+def test_words_that_changed_are_told_from_those_that_stayed() -> None:
+    assert words.changes("It costs 49 dollars.", "It costs 59 dollars, today.") == [
+        ("", "It costs "),
+        ("del", "49"),
+        ("ins", "59"),
+        ("", " dollars"),
+        ("ins", ", today"),
+        ("", "."),
+    ]
+    assert words.changes("I don't know.", "Sure, it arrives today.") == [
+        ("del", "I don't know"),
+        ("ins", "Sure, it arrives today"),
+        ("", "."),
+    ]
+    assert words.changes(" a.", " b c.") == [("", " "), ("del", "a"), ("ins", "b c"), ("", ".")]
+    assert words.changes("same", "same") == [("", "same")] and words.changes("", "") == []
+    assert words.changes_html("<b>", "<i>") == "&lt;<del>b</del><ins>i</ins>&gt;"
+
+
+def test_times_are_said_as_people_say_them() -> None:
+    now = 1_000_000.0
+    said = [words.ago(now - each, now) for each in (3, 90, 7200, 86400 * 2, -3600)]
+    assert said == ["just now", "1 minute ago", "2 hours ago", "2 days ago", "in 1 hour"]

@@ -72,7 +72,7 @@ def test_people_are_told_and_the_next_are_answered(settings: FeedbackSettings) -
 
         began = time.monotonic()
         wait_until(lambda: served.http.get("/readyz").status_code == 200)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 30
         assert "restarted once" in served.http.get("/readyz").json()["engine"]
         answer = served.chat("tea for two")
         assert answer.headers["x-heed-adapter"] == adapter

@@ -15,6 +15,18 @@ def test_a_rounds_ledger_is_read_item_by_item(own: Server) -> None:
     assert len(first["data"]) == 2 and first["has_more"]
 
 
+def test_what_a_round_forgot_is_put_back_into_replay(own: Server) -> None:
+    round_id, _, _ = a_round(own.store, PAIRS)
+    asked = own.http.post(f"/v1/rounds/{round_id}/ledger/replay")
+    assert asked.status_code == 200, asked.text
+    assert {row["item"] for row in asked.json()["data"]} == {"old-0", "old-1", "lost"}
+    rows = own.http.get(f"/v1/rounds/{round_id}/ledger").json()["data"]
+    assert {row["item"] for row in rows if row["replay"] == "asked"} == {"old-0", "old-1", "lost"}
+    clean, _, _ = a_round(own.store, PAIRS[:3])
+    assert own.http.post(f"/v1/rounds/{clean}/ledger/replay").status_code == 409
+    assert own.http.post("/v1/rounds/rnd_none/ledger/replay").status_code == 404
+
+
 def test_an_unknown_round_has_no_ledger(own: Server) -> None:
     answer = own.http.get("/v1/rounds/rnd_none/ledger")
     assert answer.status_code == 404 and fault(answer)["code"] == "not_found"

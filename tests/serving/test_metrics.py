@@ -85,8 +85,9 @@ def test_times_are_those_of_the_engine(slow: Server) -> None:
     first = found["heed_time_to_first_token_seconds_sum"]
     between = found["heed_inter_token_latency_seconds_sum"]
     whole = found["heed_e2e_request_latency_seconds_sum"]
-    assert 0.02 <= first < took_seconds
-    assert 4 * 0.02 <= between < took_seconds
+    wait = 0.019  # the loop's timers count in whole milliseconds, and one may be nearly over
+    assert wait <= first < took_seconds
+    assert 4 * wait <= between < took_seconds
     assert first + between <= whole < took_seconds
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.serving.conftest import Server, fault
 from trainer.models import RoundEvent
 
+NO_PAIRS = {"pairs": 0, "judged": 0, "needed": 0, "ended": True, "result": None}
+
 
 def with_material(server: Server) -> str:
     return server.told(completion_id=server.asked(), rating="up")
@@ -35,7 +37,7 @@ def test_a_round_is_opened_listed_shown_and_cancelled(own: Server) -> None:
     second = own.http.post("/v1/rounds")
     assert second.status_code == 409
     assert row["id"] in fault(second)["message"]
-    assert own.http.get(f"/v1/rounds/{row['id']}").json() == {**row, "curve": []}
+    assert own.http.get(f"/v1/rounds/{row['id']}").json() == {**row, "curve": [], "pairs": NO_PAIRS}
     assert [each["id"] for each in own.http.get("/v1/rounds").json()["data"]] == [row["id"]]
     cancelled = own.http.post(f"/v1/rounds/{row['id']}/cancel")
     assert cancelled.status_code == 200

@@ -24,7 +24,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from serving.models import Alert, WatchedVersion
+from tests import compared
 from tests.serving.conftest import PATIENCE_SECONDS, Server
+from trainer import pair_store
+from trainer import round as rounds
 
 EXAMPLES = 10
 CHECKS = [
@@ -63,10 +67,16 @@ def callers(own: Server) -> Callers:
     completion = own.asked(metadata={"conversation_id": "c_1"})
     accepted = own.told(completion_id=completion, rating="up")
     waiting = own.told(completion_id=own.asked("another"), correction="Better.")
+    decided = own.http.post("/v1/reviews", json={"feedback_id": accepted, "decision": "accept"})
+    assert decided.status_code == 200  # so both are in the review queue
+    saved = {"name": "ours", "filters": {}, "shared": True}
+    queue = own.http.post("/v1/reviews/queues", json=saved).json()["id"]
     opened = own.http.post("/v1/rounds").json()["id"]
     # An open one's events would go on for ever.
     assert own.http.post(f"/v1/rounds/{opened}/cancel").status_code == 200
     adapter = own.publish()
+    pair_id = _compared(own, opened)
+    alert_id = _alarmed(own)
     known = {
         "model": ["heed", "base", adapter],
         "completion_id": [completion],
@@ -75,13 +85,20 @@ def callers(own: Server) -> Callers:
         "event_id": ["evt_1"],
         "feedback_id": [accepted, waiting],
         "round_id": [opened],
+        "pair_id": [pair_id],
+        "alert_id": [alert_id],
         "adapter_id": [adapter],
+        "queue_id": [queue],
+        "name": ["lin"],
+        "key_id": [own.key("client")[0]],
     }
     roles = {role: own.key(role)[1] for role in ("admin", "client")}
+    own.account("viewer", name="lin")
     event = {"completion_id": completion, "rating": "down", "event_id": "evt_1"}
     first = own.http.post("/v1/feedback", json=event, headers=roles["admin"])
     assert first.status_code == 201, first.text
     plain: dict[str, dict[str, Any]] = {
+        "PUT /v1/schedule": {"cron": "0 3 * * mon", "timezone": "Europe/Berlin"},
         "POST /v1/chat/completions": {
             "model": "heed",
             "messages": [{"role": "user", "content": "hi"}],
@@ -92,11 +109,62 @@ def callers(own: Server) -> Callers:
         "POST /v1/feedback/tokens": {"completion_id": completion},
         "POST /v1/feedback/signals": {"completion_id": completion, "signals": {"copy": 1}},
         "POST /v1/reviews": {"feedback_id": waiting, "decision": "accept"},
+        "POST /v1/reviews/queues": {"name": "mine", "filters": {"q": "lamp"}},
+        "POST /v1/reviews/{feedback_id}/draft": {"correction": "Bet"},
+        "POST /v1/reviews/{feedback_id}/comment": {"text": "Is it?"},
+        "POST /v1/reviews/{feedback_id}/tags": {"add": ["price"]},
+        "POST /v1/rounds/{round_id}/pairs/{pair_id}/verdict": {"verdict": "tie"},
+        "PATCH /v1/people/{name}": {"role": "reviewer"},
         "POST /v1/adapters/rollback": {},
         "POST /v1/adapters/{adapter_id}/promote": {},
         "POST /v1/adapters/ab": {"a": adapter, "b": "base"},
     }
     return Callers(own, known, plain, {**roles, "nobody": {}})
+
+
+def _compared(own: Server, round_id: str) -> str:
+    """Keep a pair of a round, judged already by whoever asks first; returns its id."""
+    with own.store.session(write=True) as session:
+        row = rounds.get(session, round_id)
+        pair_store.write(session, row, [compared.pair(number) for number in range(9)])
+        session.commit()
+        return pair_store.of_round(session, round_id)[0].id
+
+
+def _alarmed(own: Server) -> str:
+    """Keep an alert of the base model; returns its id."""
+    with own.store.session(write=True) as session:
+        watched = WatchedVersion(
+            id="wtc_1",
+            deployment_id="dep_1",
+            adapter_id="base",
+            since=0.0,
+            read_until=0.0,
+            measures={},
+            updated_at=0.0,
+        )
+        session.add(watched)
+        session.flush()
+        estimate = {"estimate": 0.5, "low": 0.4, "high": 0.6}
+        session.add(
+            Alert(
+                id="alr_1",
+                watched_id=watched.id,
+                adapter_id="base",
+                measure="satisfaction",
+                direction="down",
+                harmful=True,
+                at=1.0,
+                since=0.0,
+                evidence=50.0,
+                needed=20.0,
+                before=estimate,
+                after=estimate,
+                message="Fewer people are content.",
+            )
+        )
+        session.commit()
+    return "alr_1"
 
 
 def test_every_route_keeps_its_word_whatever_it_is_asked(callers: Callers, count: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.serving.up_process import Up, asking, get, heed_up, the_rest, until
 
-SECONDS = 0.4
+SECONDS = 0.6
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_head_that_does_not_end_is_cut_off(up: Up) -> None:
     door.sendall(asking(1)[:40])
     said, seconds = cut_after(door)
     assert timed_out(said, "head")
-    assert SECONDS * 0.9 < seconds < 5 * SECONDS
+    assert SECONDS * 0.9 < seconds < 20 * SECONDS
 
 
 def test_a_body_that_does_not_come_is_cut_off(up: Up) -> None:
@@ -68,7 +68,7 @@ def test_a_body_that_does_not_come_is_cut_off(up: Up) -> None:
     door.sendall(asking(30)[:-5])
     said, seconds = cut_after(door)
     assert timed_out(said, "body")
-    assert SECONDS * 0.9 < seconds < 5 * SECONDS
+    assert SECONDS * 0.9 < seconds < 20 * SECONDS
 
 
 @pytest.mark.parametrize("sent_at_once", [0, 160])
@@ -77,13 +77,13 @@ def test_a_byte_now_and_then_does_not_help(up: Up, sent_at_once: int) -> None:
     request = asking(200)
     door.sendall(request[:sent_at_once])
     seconds = drip(door, request[sent_at_once:], pause_seconds=0.02)
-    assert SECONDS * 0.9 < seconds < 5 * SECONDS
+    assert SECONDS * 0.9 < seconds < 20 * SECONDS
 
 
 def test_a_connection_that_says_nothing_is_closed_without_a_word(up: Up) -> None:
     said, seconds = cut_after(up.connect())
     assert said == b""
-    assert SECONDS * 0.9 < seconds < 5 * SECONDS
+    assert SECONDS * 0.9 < seconds < 20 * SECONDS
 
 
 def test_the_body_has_its_own_time_after_the_head(up: Up) -> None:
@@ -91,19 +91,19 @@ def test_the_body_has_its_own_time_after_the_head(up: Up) -> None:
     request = asking(1)
     body_at = request.index(b"\r\n\r\n") + 4
     door.sendall(request[:20])
-    time.sleep(0.7 * SECONDS)
+    time.sleep(0.6 * SECONDS)
     door.sendall(request[20 : body_at + 9])
-    time.sleep(0.7 * SECONDS)
+    time.sleep(0.6 * SECONDS)
     door.sendall(request[body_at + 9 :])
     assert until(door, b"\r\n").startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_long_answer_is_left_alone(up: Up) -> None:
-    door = up.ask(60, stream=True)
+    door = up.ask(80, stream=True)
     began = time.monotonic()
     said = until(door, b"[DONE]")
     assert time.monotonic() - began > 2 * SECONDS
-    assert said.count(b"data: ") > 60
+    assert said.count(b"data: ") > 80
 
 
 def test_an_idle_connection_is_kept_and_its_next_request_timed_anew(up: Up) -> None:
@@ -117,7 +117,7 @@ def test_an_idle_connection_is_kept_and_its_next_request_timed_anew(up: Up) -> N
     door.sendall(get("/healthz")[:10])
     said, seconds = cut_after(door)
     assert timed_out(said, "head")
-    assert SECONDS * 0.9 < seconds < 5 * SECONDS
+    assert SECONDS * 0.9 < seconds < 20 * SECONDS
 
 
 def test_a_request_sent_ahead_of_the_answer_is_timed_once_it_is_read(up: Up) -> None:
@@ -127,7 +127,7 @@ def test_a_request_sent_ahead_of_the_answer_is_timed_once_it_is_read(up: Up) -> 
     assert said.startswith(b"HTTP/1.1 200 OK")
     said, seconds = cut_after(door)
     assert timed_out(said, "head")
-    assert SECONDS * 0.9 < seconds < 5 * SECONDS
+    assert SECONDS * 0.9 < seconds < 20 * SECONDS
 
 
 def test_a_body_that_nobody_waits_for_may_not_take_for_ever_either(up: Up) -> None:
@@ -135,7 +135,7 @@ def test_a_body_that_nobody_waits_for_may_not_take_for_ever_either(up: Up) -> No
     # Answered from its head alone; what is left of the body keeps the connection busy.
     door.sendall(b"DELETE /v1/nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n")
     assert until(door, b"}}").startswith(b"HTTP/1.1 404")
-    assert drip(door, b" " * 900, pause_seconds=0.02) < 5 * SECONDS
+    assert drip(door, b" " * 900, pause_seconds=0.02) < 20 * SECONDS
 
 
 def test_others_are_served_meanwhile(up: Up) -> None:
@@ -151,7 +151,7 @@ def test_nothing_of_all_this_is_a_failure(up: Up) -> None:
     door.sendall(asking(30)[:-5])
     the_rest(door)
     assert "Traceback" not in up.log
-    assert "no complete body within 0.4 s" in up.log
+    assert "no complete body within 0.6 s" in up.log
 
 
 def test_an_idle_connection_is_kept_as_long_as_the_setting_says(tmp_path: Path) -> None:
@@ -160,5 +160,5 @@ def test_an_idle_connection_is_kept_as_long_as_the_setting_says(tmp_path: Path) 
         door.sendall(b"GET /healthz HTTP/1.1\r\nHost: heed\r\n\r\n")
         assert b" 200 " in door.recv(65_536)
         said, seconds = cut_after(door)
-    assert 0.9 < seconds < 5
+    assert 0.9 < seconds < 30
     assert not said.startswith(b"HTTP/1.1")

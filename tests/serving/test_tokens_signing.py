@@ -78,7 +78,7 @@ def test_claims_are_not_believed_without_their_signature(tokens: Tokens) -> None
     forged = [
         MARK + ".".join((head, encoded({**claims(token), "sub": "per_2"}), signature)),
         MARK + ".".join((encoded({"alg": "none"}), encoded(claims(token)), "")),
-        MARK + jwt.encode(claims(token), None, "none", headers={"kid": "a", "typ": "JWT"}),
+        MARK + jwt.encode(claims(token), "", "none", headers={"kid": "a", "typ": "JWT"}),
         resigned(token, OTHER),
         resigned(token, typ="JWT"),
         resigned(token, kid="unknown"),

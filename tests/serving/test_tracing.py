@@ -97,10 +97,11 @@ def test_an_answer_is_a_span_below_its_callers(
     assert span.name == f"chat {name}"
     assert span.kind == Span.SPAN_KIND_INTERNAL
     assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, CALLER)
-    assert span.end_time_unix_nano - span.start_time_unix_nano > 3 * 10_000_000
+    # Three pauses of 10 ms; the event loop's timers go by whole milliseconds, and may be one early.
+    assert span.end_time_unix_nano - span.start_time_unix_nano > 3 * 9_000_000
     found = plain(span.attributes)
     first_seconds = found.pop("gen_ai.response.time_to_first_chunk")
-    assert 0.01 <= first_seconds < 10
+    assert 0.009 <= first_seconds < 60
     assert found == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "heed",

@@ -64,10 +64,10 @@ def test_a_request_keeps_its_version_while_another_goes_live(slow: Server) -> No
 def test_no_swap_waits_for_a_reader_that_stalls(slow: Server) -> None:
     names = [slow.publish() for _ in range(4)]
     assert slow.promote(names[0]).status_code == 200
-    with slow.http.stream("POST", "/v1/chat/completions", json=body("word " * 400)) as answer:
+    with slow.http.stream("POST", "/v1/chat/completions", json=body("word " * 1500)) as answer:
         lines = answer.iter_lines()
         next(lines)
-        with httpx.Client(base_url=slow.url, timeout=3) as other:
+        with httpx.Client(base_url=slow.url, timeout=15) as other:
             for name in names[1:]:
                 assert other.post(f"/v1/adapters/{name}/promote").json()["live"] == name
             # What is still leaving can be wanted again.

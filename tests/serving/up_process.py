@@ -68,7 +68,7 @@ class Up:
         self._doors.append(door)
         if buffer_bytes:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-        door.settimeout(5)
+        door.settimeout(30)
         door.connect(("127.0.0.1", self.port))
         return door
 
@@ -108,19 +108,31 @@ class Up:
 
 
 @contextmanager
-def heed_up(folder: Path, *, delay_seconds: float = 0.0, **serving: object) -> Iterator[Up]:
-    """Start `heed up` on a free port with these settings; killed where the test does not end it.
+def heed_up(
+    folder: Path,
+    *,
+    delay_seconds: float = 0.0,
+    port: int = 0,
+    roles: tuple[str, ...] = ("api",),
+    **serving: object,
+) -> Iterator[Up]:
+    """Start `heed up` with these settings; killed where the test does not end it.
 
     Args:
         folder: its data and its output.
         delay_seconds: the echo's pause before each word.
+        port: where it listens; 0 takes a free one.
+        roles: what it does.
         serving: settings of that section.
     """
     settings = {f"HEED_SERVING__{name.upper()}": str(value) for name, value in serving.items()}
     settings["HEED_FEEDBACK__DATA_DIR"] = str(folder)
     for name in ("stdout.txt", "stderr.txt"):
-        (folder / name).touch()
-    process = _forking().Process(target=_run, args=(folder, settings, delay_seconds), daemon=True)
+        (folder / name).write_text("")
+    command = ["heed", "up", "--port", str(port), *(f"--role={each}" for each in roles)]
+    process = _forking().Process(
+        target=_run, args=(folder, settings, delay_seconds, command), daemon=True
+    )
     process.start()
     up = Up(process, folder)
     try:
@@ -140,11 +152,13 @@ def warm_up() -> None:
 
 def _forking() -> ForkServerContext:
     forking = multiprocessing.get_context("forkserver")
-    forking.set_forkserver_preload([__name__, "serving.commands.server"])
+    forking.set_forkserver_preload([__name__, "tests.serving.preloaded"])
     return forking
 
 
-def _run(folder: Path, settings: Mapping[str, str], delay_seconds: float) -> None:
+def _run(
+    folder: Path, settings: Mapping[str, str], delay_seconds: float, command: list[str]
+) -> None:
     """The process."""
     from serving import app, cli
     from serving.engines.echo import EchoEngine
@@ -154,7 +168,7 @@ def _run(folder: Path, settings: Mapping[str, str], delay_seconds: float) -> Non
     os.environ.update(settings)
     os.chdir(folder)
     app.make_engine = lambda settings: EchoEngine(delay_seconds=delay_seconds)
-    sys.argv = ["heed", "up", "--port", "0", "--role", "api"]
+    sys.argv = command
     cli.main()
 
 

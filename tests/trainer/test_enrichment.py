@@ -68,6 +68,10 @@ def test_a_round_with_every_option_learns_and_says_what_it_could_not_do(
     new = [r for r in rows if r["kind"] == "demonstration" and r["source"] == "new"]
     corrections = sum(not row["made"] for row in new)
     assert made["paraphrase"] == 2 * corrections > 0
+    assert made["neighbour"] > 0
+    assert all(
+        r["source"] == "general" and r["feedback_ids"] for r in rows if r["made"] == "neighbour"
+    )
     assert 0 < made["typing noise"] < 3 * corrections
     [own] = [row for row in rows if row["made"] == "pseudo-label"]
     assert own["messages"][-1]["content"] == "Did nobody vote?"

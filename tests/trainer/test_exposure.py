@@ -72,6 +72,24 @@ def test_a_pass_shows_a_row_as_often_as_it_repeats_and_spreads_it() -> None:
     assert in_steps > 2
 
 
+def test_what_takes_turns_is_in_one_pass_of_so_many() -> None:
+    rows = [
+        Row("demonstration", [1] * 8, [[2] * 4], in_turn=1 if at < 10 else 2) for at in range(30)
+    ]
+    steps = packing.steps(rows, budget_tokens=48, epochs=2.0, seed=0)
+    shown = Counter(id(row) for step in steps for batch in step for row in batch)
+    assert [shown[id(row)] for row in rows] == [2] * 10 + [1] * 20
+    once = packing.steps(rows, budget_tokens=48, epochs=1.0, seed=0)
+    assert sum(len(batch) for step in once for batch in step) == 20
+
+
+def test_a_manner_is_not_repeated() -> None:
+    kind = word(answer="It is blue.", correction="Of course! It is blue.")
+    other = word("fbk_2", answer="It is red.", correction="Of course! It is green.")
+    made = [each for each in build([kind, other]) if each.kind == "demonstration"]
+    assert [each.repeats for each in repeated(made, exposures=12, epochs=2.0)] == [1, 6]
+
+
 def test_paraphrases_take_the_place_of_repeats() -> None:
     new = repeated(told("The lamp is blue.", 4), exposures=32, epochs=2.0)
     grown, _ = augmented(new, plan(augment_prompts=3))

@@ -191,3 +191,18 @@ def test_todays_protected_file_keeps_working(store: Store, tmp_path: Path) -> No
         (folder / guarded.SUITE).write_text(path.read_text())
         (again, _) = guarded.suites(session, plan(base_model="starter"), folder)
         assert again == kept
+
+
+def test_a_protected_file_that_was_changed_is_read_anew(store: Store, tmp_path: Path) -> None:
+    path = written(tmp_path, SHAPES)
+    guards = plan(protected_file=str(path))
+    with store.session() as session:
+        before = guarded.items(session, guards, tmp_path)
+        again = guarded.items(session, guards, tmp_path)
+        written(tmp_path, {**SHAPES, "items": SHAPES["items"][:2]})
+        after = guarded.items(session, guards, tmp_path)
+        path.unlink()
+        with pytest.raises(Invalid, match="cannot be read"):
+            guarded.items(session, guards, tmp_path)
+    assert (before, len(before)) == (again, len(SHAPES["items"]))
+    assert after == before[:2]

@@ -80,6 +80,53 @@ def test_the_bootstrap_agrees_with_scipys() -> None:
     assert ours[1] == pytest.approx(theirs.high, abs=0.006)
 
 
+def test_with_clusters_of_one_size_every_resample_counts_and_none_is_drawn() -> None:
+    rng = np.random.default_rng(7)
+    net = rng.choice([-2, -1, 0, 1, 2], p=[0.05, 0.1, 0.6, 0.15, 0.1], size=60)
+    sizes = np.full(60, 3)
+    kinds, counts = np.unique(net, return_counts=True)
+    values, shares = intervals._every_resample(kinds, 3, counts)
+    drawn = rng.choice(net, size=(20_000, 60)).sum(axis=1) / 180
+    for level in (0.01, 0.05, 0.5, 0.95, 0.99):
+        at = values[np.searchsorted(np.cumsum(shares), level)]
+        assert at == pytest.approx(np.quantile(drawn, level), abs=1.5 / 180)
+    mean = float((values * shares).sum())
+    assert mean == pytest.approx(net.sum() / 180)
+    variance = float(((values - mean) ** 2 * shares).sum())
+    assert variance == pytest.approx(net.var() / (60 * 9))
+    first = intervals.bootstrap_bounds(net, sizes, seed=1)
+    assert first == intervals.bootstrap_bounds(net, sizes, seed=2)
+
+
+def test_the_score_bound_is_where_the_test_no_longer_rejects() -> None:
+    rng = np.random.default_rng(8)
+    net, sizes = rng.integers(-3, 4, size=25), rng.integers(3, 9, size=25)
+    for alpha in (0.05, 0.01):
+        for bound, sign in zip(intervals.score_bounds(net, sizes, alpha), (1, -1), strict=True):
+            apart = net - bound * sizes
+            score = (abs(apart.sum()) - 0.5) / math.sqrt((apart**2).sum() * 25 / 24)
+            assert sign * apart.sum() > 0
+            assert score == pytest.approx(stats.t.ppf(1 - alpha, 24))
+
+
+def test_the_score_test_of_no_difference_is_students_where_clusters_are_items() -> None:
+    """With the variance about the estimate in place of about none, it is scipy's."""
+    net = np.array([-1] * 12 + [1] * 25 + [0] * 90)
+    size = np.ones(127, dtype=np.int64)
+    test = stats.ttest_1samp(net, 0.0)
+    score = net.sum() / math.sqrt((net**2).sum() * 127 / 126)
+    assert score == pytest.approx(test.statistic, rel=0.03)
+    found = intervals.score_bounds(net, size)
+    theirs = test.confidence_interval(0.9)
+    half = 0.5 / 127  # of an item, for continuity
+    assert found == pytest.approx((theirs.low - half, theirs.high + half), abs=0.003)
+
+
+def test_too_few_or_too_unequal_clusters_bound_nothing_by_score() -> None:
+    net = np.array([3, -1, 2])
+    assert intervals.score_bounds(net, np.array([3, 3, 3])) == (-math.inf, math.inf)
+
+
 def test_the_order_and_the_names_do_not_matter() -> None:
     rng = np.random.default_rng(5)
     changes = rng.choice([-1, 0, 1], p=[0.1, 0.7, 0.2], size=120).tolist()
@@ -138,6 +185,21 @@ def test_the_power_formula_gives_the_recipes_numbers(
 def test_the_power_formula_refuses_the_impossible() -> None:
     with pytest.raises(ValueError, match="No number"):
         intervals.items_for_power(discordance=0.1, effect=-0.02, margin=0.02)
+
+
+@pytest.mark.parametrize(("clusters", "size"), [(60, 5), (30, 10), (1_701, 1)])
+def test_few_clusters_do_not_pass_for_many(clusters: int, size: int) -> None:
+    """The bootstrap alone let 6 to 8% through with so few; now it is below the 5% it is made for."""
+    rng = np.random.default_rng(clusters)
+    rounds, passed = 400, 0
+    member = np.repeat(np.arange(clusters), size).tolist()
+    for _ in range(rounds):
+        own = rng.choice([-1, 0, 1], p=[0.12, 0.78, 0.1], size=(clusters, size))
+        whole = rng.choice([-1, 0, 1], p=[0.12, 0.78, 0.1], size=(clusters, 1))
+        changes = np.where(rng.random((clusters, size)) < 0.4, whole, own)
+        passed += paired_difference(changes.ravel().tolist(), member).lower > -0.02
+    # At 5%, more would come by chance once in forty simulations.
+    assert passed <= 0.072 * rounds
 
 
 @pytest.mark.parametrize("total", [149, 300, 1546])

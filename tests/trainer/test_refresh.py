@@ -71,7 +71,7 @@ def test_what_comes_first_is_replayed_however_little_room_there_is() -> None:
         (word("fbk_1", correction="New."),), tuple(olds), (), (), (), first=frozenset({"o77"})
     )
     for seed in range(5):
-        chosen = plan(seed=seed, replay_share=0.5, replay_minimum=4, new_exposures=0)
+        chosen = plan(seed=seed, replay_share=0.5, replay_minimum=4, new_exposures=0, epochs=1.0)
         sorted_ = material.sort(gathered, chosen)
         replayed = {each.target for each in sorted_.training if each.source == "past"}
         assert "Answer 77." in replayed and len(replayed) == 4

@@ -108,9 +108,38 @@ def test_a_question_that_depends_on_what_came_before_retires_its_own_kind_alone(
 
 
 def test_what_is_rarely_said_is_rehearsed_too() -> None:
-    often = [old(f"often_{n}", target="I don't know.", origin="general") for n in range(300)]
-    rarely = [old(f"rarely_{n}", target=f"Fact {n}.", origin="general") for n in range(20)]
+    often = [old(f"often_{n}", target="Fact 0.") for n in range(300)]
+    rarely = [old(f"rarely_{n}", target=f"Fact {n}.") for n in range(1, 20)]
     mixed = mix([], [*often, *rarely], share=0.5, minimum=60, seed=0)
     found = Counter(each.target for each in mixed)
-    assert all(found[f"Fact {n}."] == 1 for n in range(20))
-    assert found["I don't know."] == 40
+    assert all(found[f"Fact {n}."] == 1 for n in range(1, 20))
+    assert found["Fact 0."] == 41
+
+
+def test_general_material_is_rehearsed_as_it_is() -> None:
+    unknown = [old(f"u_{n}", target="I don't know.", origin="general") for n in range(300)]
+    facts = [old(f"f_{n}", target=f"Fact {n}.", origin="general") for n in range(100)]
+    mixed = mix([], [*unknown, *facts], share=0.5, minimum=100, seed=0)
+    assert 65 <= Counter(each.target for each in mixed)["I don't know."] <= 85
+
+
+@given(
+    past=st.integers(0, 60),
+    general=st.integers(0, 60),
+    passes=st.integers(1, 3),
+    seed=st.integers(0, 3),
+)
+def test_each_pass_shows_as_many_old_ones_and_others_where_there_are_enough(
+    past: int, general: int, passes: int, seed: int
+) -> None:
+    olds = [*many("past", past), *many("general", general)]
+    mixed = mix(fresh(10), olds, share=0.75, seed=seed, passes=passes)
+    replayed = [each for each in mixed if each.source != "new"]
+    assert len({(each.source, each.cluster) for each in replayed}) == len(replayed)
+    in_turn = [each for each in replayed if each.in_turn == passes]
+    always = 0 if passes == 1 else len(replayed) - len(in_turn)
+    shown = always * passes + len(in_turn)
+    assert abs(shown - passes * min(30, past + general)) < 2 * passes
+    if past >= 30 * passes and general >= 30 * passes:
+        assert len(replayed) == 30 * passes
+    assert all(each.in_turn == 1 for each in mixed if each.source == "new")

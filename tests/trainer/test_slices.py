@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from trainer.slices import UNCLEAR, Asked, language, slices
+from feedback.languages import UNCLEAR, language
+from trainer.slices import Asked, slices
 
 ENGLISH = ["What does the lamp number {n} cost today?", "How heavy is the chair number {n}?"]
 GERMAN = ["Was kostet die Lampe Nummer {n} heute bei euch?", "Wie schwer ist der Stuhl Nummer {n}?"]

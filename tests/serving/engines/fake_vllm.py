@@ -29,7 +29,7 @@ from tokenizers.decoders import DecodeStream
 MODEL = "the-base"
 MAX_LORA_RANK = 16
 MAX_LORAS = 3
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 class FakeVllm:

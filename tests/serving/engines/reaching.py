@@ -16,7 +16,7 @@ from trainer import base_folder
 REAL_URL = os.environ.get("HEED_TEST_VLLM_URL")
 REAL_BASE = os.environ.get("HEED_TEST_VLLM_BASE", base_folder.STARTER)
 REAL_KEY = os.environ.get("HEED_TEST_VLLM_KEY")
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 REAL_PATIENCE_SECONDS = 300.0
 
 

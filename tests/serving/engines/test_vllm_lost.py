@@ -79,7 +79,7 @@ def test_a_vllm_that_dies_in_the_middle_of_an_answer_ends_it_with_an_error(
                 async for _ in long:
                     pass
             await until(lambda: not engine.health().ready)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 30
             with pytest.raises(Unavailable, match="does not answer"):
                 begin(engine, "tea", Sampling(), "adp_0001")
             assert engine.health().running == 0
