@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks import models
+from benchmarks import CHECKOUT, models
 from benchmarks.models import Base
 from feedback.ids import new_id
 from feedback.settings import FeedbackSettings
@@ -108,7 +108,7 @@ def heed(base: Base, folder: Path, threads: int) -> Iterator[str]:
 def own_environment() -> dict[str, str]:
     """The environment without any setting of Heed's, and with the checkout to import from."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("HEED_")}
-    path = os.pathsep.join(filter(None, [str(Path.cwd()), kept.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [CHECKOUT, kept.get("PYTHONPATH")]))
     return {**kept, "PYTHONPATH": path}
 
 

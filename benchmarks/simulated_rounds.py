@@ -106,13 +106,21 @@ def _asked(made: Simulated, part: str) -> int:
     return made.sizes.get(part, math.ceil(made.reserve * asked))
 
 
+def suite_changes(draw: np.random.Generator, made: Simulated) -> NDArray[np.int64]:
+    """(clusters, items of each) what changed on the protected suite alone: +1, −1 or 0.
+
+    Args:
+        draw: of chance.
+        made: what it is like; a loss that one slice hides is not drawn here.
+    """
+    count, size = _shape(made, _asked(made, "protected"))
+    return _clustered(draw, made, np.full(count, made.loss), DISCORDANCE, (count, size))
+
+
 def _kept(
     draw: np.random.Generator, made: Simulated, items: int, kind: Kind, suite: str
 ) -> list[Paired]:
-    size = CLUSTER if made.clustered else 1
-    if made.clustered and not made.sizes:
-        items = math.ceil(items * (1 + (CLUSTER - 1) * TOGETHER**2))
-    count = math.ceil(items / size)
+    count, size = _shape(made, items)
     # Who asks in one language does so about several topics: slices are drawn by cluster.
     shares = [0.2, *([0.8 / (LANGUAGES - 1)] * (LANGUAGES - 1))]
     language = draw.choice(LANGUAGES, size=count, p=shares)
@@ -121,11 +129,7 @@ def _kept(
     discordance = _PARTS[kind][0]
     true = made.loss if kind == "protected" else min(made.loss, 0.0)
     loss = np.where(language == HIDDEN_LANGUAGE, true + made.hidden, true - made.hidden / 4)
-    changes = _changes(draw, loss, discordance, (count, size))
-    if made.clustered:
-        # An item follows its cluster or goes its own way: correlation TOGETHER² within it.
-        follows = draw.random((count, size)) < TOGETHER
-        changes = np.where(follows, _changes(draw, loss, discordance, (count, 1)), changes)
+    changes = _clustered(draw, made, loss, discordance, (count, size))
     return [
         _pair(
             f"{suite} {cluster}-{place}",
@@ -187,6 +191,29 @@ def _candour(draw: np.random.Generator, made: Simulated) -> list[Paired]:
         )
         for n in range(count)
     ]
+
+
+def _shape(made: Simulated, items: int) -> tuple[int, int]:
+    """How many clusters, and how many items in each; clusters ask for more items."""
+    size = CLUSTER if made.clustered else 1
+    if made.clustered and not made.sizes:
+        items = math.ceil(items * (1 + (CLUSTER - 1) * TOGETHER**2))
+    return math.ceil(items / size), size
+
+
+def _clustered(
+    draw: np.random.Generator,
+    made: Simulated,
+    loss: NDArray[np.float64],
+    discordance: float,
+    shape: tuple[int, int],
+) -> NDArray[np.int64]:
+    changes = _changes(draw, loss, discordance, shape)
+    if not made.clustered:
+        return changes
+    # An item follows its cluster or goes its own way: correlation TOGETHER² within it.
+    follows = draw.random(shape) < TOGETHER
+    return np.where(follows, _changes(draw, loss, discordance, (shape[0], 1)), changes)
 
 
 def _changes(

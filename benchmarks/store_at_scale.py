@@ -28,6 +28,7 @@ from sqlalchemy import Connection, event
 from sqlmodel import Session, col, select, text
 
 from benchmarks.store_rows import PEOPLE, Rows
+from benchmarks.timed import p95
 from feedback import harvest, receipts, review
 from feedback.models import Feedback, Receipt
 from feedback.rows import insert_rows
@@ -42,10 +43,16 @@ HARVESTS = 20
 
 
 def fill(
-    store: Store, exchanges: int, harvestable: int, *, analyse: bool = True, quiet: bool = True
+    store: Store,
+    exchanges: int,
+    harvestable: int,
+    *,
+    review: int | None = None,
+    analyse: bool = True,
+    quiet: bool = True,
 ) -> None:
-    """Write exchanges, and feedback on every second one."""
-    rows = Rows(exchanges, harvestable)
+    """Write exchanges, and feedback on every second one; see `Rows`."""
+    rows = Rows(exchanges, harvestable, review)
     with store.engine.connect() as connection:
         if store.is_sqlite:  # nobody's words are lost here, and nothing is measured yet
             for pragma in ("synchronous=OFF", "cache_size=-1000000"):
@@ -112,7 +119,7 @@ def measure(store: Store, harvestable: int, repeat: int, *, quiet: bool = True) 
         found[name] = {
             "first_seconds": seconds[0],  # it also loads libraries, once in a process
             "median_seconds": statistics.median(seconds[1:]),
-            "p95_seconds": statistics.quantiles(seconds[1:], n=20, method="inclusive")[18],
+            "p95_seconds": p95(seconds[1:]),
             "median_processor_seconds": statistics.median(busy[1:]),
             "target_seconds": TARGET_SECONDS[name],
             "scans": scans(store, ask, write=writes),

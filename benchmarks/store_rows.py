@@ -29,12 +29,19 @@ Table = tuple[str, tuple[str, ...], list[tuple[Any, ...]]]
 
 
 class Rows:
-    """So many exchanges, one a second until now, of which every second one has feedback."""
+    """So many exchanges, one a second until now, of which every second one has feedback.
 
-    def __init__(self, exchanges: int, harvestable: int) -> None:
+    Args:
+        exchanges: how many.
+        harvestable: votes that the next round would claim.
+        review: corrections that wait for a reviewer; as many as those votes unless told.
+    """
+
+    def __init__(self, exchanges: int, harvestable: int, review: int | None = None) -> None:
         self._begun = time.time() - exchanges
         said = exchanges // 2
-        kinds = ["waiting"] * harvestable + ["review"] * harvestable
+        kinds = ["waiting"] * harvestable
+        kinds += ["review"] * (harvestable if review is None else review)
         kinds += ["signal", "used"] * ((said - len(kinds)) // 2 + 1)
         random.Random(0).shuffle(kinds)
         self._kinds = kinds
