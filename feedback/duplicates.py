@@ -4,8 +4,9 @@ Knows no database and no trust, and not how texts are found alike (Broder 1997, 
 and containment of documents*, says how much they are).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 from feedback import overlap
@@ -39,8 +40,10 @@ def clusters(statements: Sequence[Statement], *, burst_seconds: float) -> list[l
     Returns:
         The positions of each group of two or more.
     """
+    compared = _comparable(statements, burst_seconds)
+    texts = overlap.groups([statements[each].said for each in compared])
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for position, text in enumerate(overlap.groups([statement.said for statement in statements])):
+    for position, text in zip(compared, texts, strict=True):
         statement = statements[position]
         alike[text, statement.kind, statement.liked].append(position)
     return [
@@ -65,6 +68,27 @@ def sources(said: Iterable[Spoken], *, burst_seconds: float) -> dict[str, int]:
             found[person] = len(found)
         before = now
     return found
+
+
+def _comparable(statements: Sequence[Statement], burst_seconds: float) -> list[int]:
+    """The positions of what may repeat another: of the same account, or one that appeared beside it.
+
+    Nothing else has to be read, and reading texts is what costs time.
+    """
+    appeared = sorted({_appearance(each) for each in statements})
+    beside = {
+        person
+        for (key, before, one), (same, after, other) in pairwise(appeared)
+        if key == same and after - before < burst_seconds
+        for person in (one, other)
+    }
+    opinions = [(each.person_id, each.kind, each.liked) for each in statements]
+    often = Counter(opinions)
+    return [
+        position
+        for position, opinion in enumerate(opinions)
+        if often[opinion] > 1 or opinion[0] in beside
+    ]
 
 
 def _by_source(

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from feedback import duplicates, overlap
 from feedback.settings import FeedbackSettings
@@ -134,6 +136,41 @@ def test_one_account_that_repeats_itself_counts_once_whatever_the_setting() -> N
     said = [statement(f"s{at}", "ana", said=f"{_long(at)}") for at in range(4)]
     assert duplicates.clusters(said, burst_seconds=0) == [[0, 1, 2, 3]]
     assert duplicates.clusters(together(3), burst_seconds=0) == []
+
+
+@settings(deadline=None)
+@given(
+    accounts=st.lists(
+        st.tuples(st.sampled_from([None, "key_1", "key_2"]), st.integers(0, 4), st.booleans()),
+        min_size=1,
+        max_size=5,
+    ),
+    said=st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 2)), max_size=12),
+    burst_seconds=st.sampled_from([0, 1, 2]),
+)
+def test_what_is_not_even_compared_repeats_nothing(
+    accounts: list[tuple[str | None, int, bool]],
+    said: list[tuple[int, bool, int]],
+    burst_seconds: float,
+) -> None:
+    statements = []
+    for at, (number, liked, text) in enumerate(said):
+        key_id, since, imported = accounts[number % len(accounts)]
+        statements.append(
+            statement(
+                f"s{at}",
+                f"account {number % len(accounts)}",
+                key_id=key_id,
+                first_seen_at=float(since),
+                imported=imported,
+                liked=liked,
+                said=f"text number {text}",
+            )
+        )
+    found = duplicates.clusters(statements, burst_seconds=burst_seconds)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(duplicates, "_comparable", lambda all_, _: range(len(all_)))
+        assert found == duplicates.clusters(statements, burst_seconds=burst_seconds)
 
 
 def test_texts_that_differ_in_what_matters_are_not_alike() -> None:
