@@ -4,7 +4,7 @@ Everything is read as columns and written at once: a round may claim ten thousan
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, bindparam, exists, true
@@ -135,28 +135,25 @@ def free(session: Session, feedback_ids: Sequence[str]) -> set[str]:
     return found
 
 
-def rivals(session: Session, *which: ColumnElement[bool]) -> list[Any]:
-    """Return every event on an answer of which somebody spoke more than once, one of these among them.
+def said_again() -> ColumnElement[bool]:
+    """Whether the same person spoke of the same answer more than once.
 
     What is a signal alone replaces no vote, and most of what is said twice of an answer is one.
     """
     other = aliased(Feedback)
-    again = exists().where(
+    return exists().where(
         col(other.exchange_id) == col(Feedback.exchange_id),
         col(other.choice) == col(Feedback.choice),
         col(other.person_id) == col(Feedback.person_id),
         col(other.id) != col(Feedback.id),
         col(other.signal).is_(None) | col(Feedback.signal).is_not(None),
     )
-    twice = (
-        columns(Feedback.exchange_id)
-        .select_from(Receipt)
-        .join(Feedback, same_feedback())
-        .where(*which, again)
-        .distinct()
-    )
+
+
+def rivals(session: Session, exchange_ids: Iterable[str]) -> list[Any]:
+    """Return every event on these answers that still stands: of some, others take the place."""
     rivals: list[Any] = []
-    for some in portions(session.connection().execute(twice).scalars()):
+    for some in portions(exchange_ids):
         query = (
             columns(
                 Feedback.id,

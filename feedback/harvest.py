@@ -23,6 +23,7 @@ from feedback.claims import (
     free,
     held_by,
     rivals,
+    said_again,
     same_feedback,
     write_receipts,
 )
@@ -165,6 +166,7 @@ def claim(
             Feedback.exchange_id,
             Feedback.choice,
             Receipt.accepted_by,
+            said_again().label("again"),
         )
         .select_from(Receipt)
         .join(Feedback, same_feedback())
@@ -173,7 +175,7 @@ def claim(
         .with_for_update(of=Receipt)
     )
     rows = session.connection().execute(query).all()
-    replaced = votes.superseded(rivals(session, *claimable()))
+    replaced = votes.superseded(_rivals(session, rows))
     voted = {(row.exchange_id, row.choice, row.person_id) for row in rows}
     weak = [label for label in weights.labels if label.slot not in voted][: len(rows)]
     unreviewed = [
@@ -225,6 +227,8 @@ def words(session: Session, round_id: str) -> list[Word]:
             Receipt.accepted_by,
             Receipt.weight,
             Receipt.probability,
+            Feedback.preferred_over,
+            said_again().label("again"),
         )
         .select_from(Receipt)
         .join(Feedback, same_feedback())
@@ -236,9 +240,10 @@ def words(session: Session, round_id: str) -> list[Word]:
     edited = review.edits(
         session, select_rows(Receipt.feedback_id).where(Receipt.round_id == round_id)
     )
-    worse = passed_over(session, round_id)
+    named = {row.id: row.preferred_over for row in rows if row.preferred_over is not None}
+    worse = passed_over(session, round_id, named)
     # A delivery may hold a vote that still counts beside one that was cast again.
-    in_force = votes.in_force(rivals(session, *held_by(round_id)))
+    in_force = votes.in_force(_rivals(session, rows))
 
     def counts(row: Any, *kinds: str) -> bool:
         return row.id not in in_force or not in_force[row.id].isdisjoint(kinds)
@@ -370,6 +375,10 @@ def release(session: Session, round_id: str, reason: str) -> int:
         .values(round_id=None, reason=reason, accepted_by=kept, updated_at=time.time())
     )
     return done.rowcount
+
+
+def _rivals(session: Session, rows: Sequence[Any]) -> list[Any]:
+    return rivals(session, dict.fromkeys(row.exchange_id for row in rows if row.again))
 
 
 def _slot(row: Any) -> tuple[object, ...]:
