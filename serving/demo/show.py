@@ -1,6 +1,8 @@
 """What the demo prints. Knows how things look and nothing of how they happen."""
 
 import contextlib
+import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,7 +134,16 @@ def closing(
             f"    -d '{ASK}'",
             "Ctrl-C ends it.",
         ]
-    lines += [
-        f"Later: HEED_FEEDBACK__DATA_DIR={server.data_dir} heed up serves what it learned.",
-    ]
+    lines.append(
+        f"Later: HEED_FEEDBACK__DATA_DIR={server.data_dir} {command()} up serves what it learned."
+    )
     console.print(Panel("\n".join(lines), expand=False))
+
+
+def command() -> str:
+    """How this `heed` is called from here: by its path where its environment is not active."""
+    program = Path(sys.executable).with_name("heed")
+    if shutil.which("heed") is not None or not program.exists():
+        return "heed"
+    here = Path.cwd()
+    return str(program.relative_to(here) if program.is_relative_to(here) else program)
