@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, update
 from sqlmodel import Session, col
@@ -29,16 +29,15 @@ from feedback.claims import (
 )
 from feedback.columns import as_text, columns, decoded, uncollected
 from feedback.models import Exchange, Feedback, Receipt, Status
-from feedback.passed_over import passed_over
+from feedback.passed_over import asked_before, passed_over
 from feedback.settings import FeedbackSettings
 from feedback.signals_labels import MOST_LABELS, Label, labels
 from feedback.standing import Standing, assess, expected_noise
-from feedback.statements import recent
+from feedback.statements import MIDDLING, recent
 from feedback.store import Store
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """What one delivery says of one answer, with everything needed to learn from it.
 
     Attributes:
@@ -229,6 +228,8 @@ def words(session: Session, round_id: str) -> list[Word]:
             Receipt.probability,
             Feedback.preferred_over,
             said_again().label("again"),
+            asked_before().label("asked_before"),
+            col(Exchange.person_id).label("asked_by"),
         )
         .select_from(Receipt)
         .join(Feedback, same_feedback())
@@ -240,8 +241,9 @@ def words(session: Session, round_id: str) -> list[Word]:
     edited = review.edits(
         session, select_rows(Receipt.feedback_id).where(Receipt.round_id == round_id)
     )
+    again = {row.id: row.exchange_id for row in rows if row.asked_before and _liked_own(row)}
     named = {row.id: row.preferred_over for row in rows if row.preferred_over is not None}
-    worse = passed_over(session, round_id, named)
+    worse = passed_over(session, again, named)
     # A delivery may hold a vote that still counts beside one that was cast again.
     in_force = votes.in_force(_rivals(session, rows))
 
@@ -269,10 +271,10 @@ def words(session: Session, round_id: str) -> list[Word]:
             ),
             correction=edited.get(row.id, row.correction if counts(row, "correction") else None),
             accepted_by=row.accepted_by or trust.POLICY,
-            worse=tuple(
-                text
-                for text in worse.get(row.id, ())
-                if text != answer and counts(row, "rating", "preferred_over")
+            worse=(
+                tuple(text for text in worse[row.id] if text != answer)
+                if row.id in worse and counts(row, "rating", "preferred_over")
+                else ()
             ),
             weight=1.0 if row.weight is None else row.weight,
             right=_right(row),
@@ -375,6 +377,11 @@ def release(session: Session, round_id: str, reason: str) -> int:
         .values(round_id=None, reason=reason, accepted_by=kept, updated_at=time.time())
     )
     return done.rowcount
+
+
+def _liked_own(row: Any) -> bool:
+    """Whether somebody liked an answer that they had asked for."""
+    return row.rating is not None and row.rating > MIDDLING and row.asked_by == row.person_id
 
 
 def _rivals(session: Session, rows: Sequence[Any]) -> list[Any]:

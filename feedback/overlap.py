@@ -12,7 +12,6 @@ repeats is not rare.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
 from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING
 
@@ -102,7 +101,7 @@ class _Bags:
         self._sets: dict[int, frozenset[object]] = {}
         halvings = np.ceil(np.log2(np.maximum(np.array(different) / ENOUGH_WORDS, 1)))
         self._sampled = (np.uint64(1) << halvings.astype(np.uint64)) - np.uint64(1)
-        self._text, self._code = self._shingles(np.array(known.codes, dtype=np.uint64))
+        self._text, self._code = self._shingles(_codes(len(known)))
         self._size = np.bincount(self._text, minlength=len(lengths))
         # One would do; with a few more, long texts that share one by chance are not compared.
         self._fewest = 1 + self._size // 16
@@ -168,13 +167,18 @@ class _Bags:
 
 
 class _Known(dict[str, int]):
-    """Words by number; the code of each is the same in every process."""
-
-    def __init__(self) -> None:
-        self.codes: list[int] = []
+    """Words by number, in the order in which they come first."""
 
     def __missing__(self, word: str) -> int:
-        digest = blake2b(word.encode(errors="surrogatepass"), digest_size=8).digest()
-        self.codes.append(int.from_bytes(digest))
         self[word] = len(self)
         return len(self) - 1
+
+
+def _codes(number: int) -> "NDArray[np.uint64]":
+    """So many codes that look drawn by lot, always the same (Steele, Lea and Flood 2014, SplitMix64)."""
+    import numpy as np
+
+    code = np.arange(1, number + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    code = (code ^ code >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    code = (code ^ code >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return code ^ code >> np.uint64(31)

@@ -2,32 +2,37 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import literal_column
+from sqlalchemy import ColumnElement, and_, exists, literal_column
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
-from feedback.claims import held_by, same_feedback
 from feedback.columns import columns
 from feedback.ids import portions
-from feedback.models import Exchange, Feedback, Receipt
-from feedback.statements import MIDDLING
+from feedback.models import Exchange
 
 MOST = 20_000
 """So many are read: somebody may ask one thing ten thousand times."""
 
 
+def asked_before() -> ColumnElement[bool]:
+    """Whether the person whose exchange it is was answered the same prompt before."""
+    earlier = aliased(Exchange)
+    return exists().where(*_before(earlier, Exchange))
+
+
 def passed_over(
-    session: Session, round_id: str, named: Mapping[str, str]
+    session: Session, again: Mapping[str, str], named: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return, for what a round holds, the answers that somebody liked less, oldest first.
+    """Return the answers that somebody liked less than the one that they liked, oldest first.
 
     Named with `preferred_over`, or given earlier to the same person for the same prompt and then
     regenerated: asking again and liking the second answer is a comparison.
 
     Args:
         session: one that reads.
-        round_id: who holds it.
+        again: by feedback id, the exchange that was liked and had been `asked_before`.
         named: by feedback id, the exchange that a person named as worse.
 
     Returns:
@@ -35,37 +40,39 @@ def passed_over(
     """
     liked, earlier = aliased(Exchange), aliased(Exchange)
     text = col(earlier.choices)[(0, "text")].as_string().label("text")
-    regenerated = (
-        columns(Feedback.id, earlier.created_at, col(earlier.id).label("earlier_id"), text)
-        .select_from(Receipt)
-        .join(Feedback, same_feedback())
-        .join(liked, col(liked.id) == Feedback.exchange_id)
-        .join(
-            earlier,
-            (col(earlier.project_id) == col(liked.project_id))
-            & (col(earlier.prompt_hash) == col(liked.prompt_hash))
-            & (col(earlier.person_id) == col(liked.person_id))
-            & (col(earlier.created_at) < col(liked.created_at))
-            # Nobody passed over what never came.
-            & (col(earlier.state) != literal_column("'failed'")),
+    rows: list[Any] = []
+    for some in portions(again.values()):
+        regenerated = (
+            columns(col(liked.id).label("liked_id"), earlier.created_at, earlier.id, text)
+            .select_from(liked)
+            .join(earlier, and_(*_before(earlier, liked)))
+            .where(col(liked.id).in_(some))
+            .limit(MOST - len(rows))
         )
-        .where(
-            *held_by(round_id),
-            col(Feedback.rating) > MIDDLING,
-            col(liked.person_id) == col(Feedback.person_id),
-        )
-        .limit(MOST)
-    )
-    rows = session.connection().execute(regenerated).all()
+        rows += session.connection().execute(regenerated).all()
     texts: dict[str, list[str]] = defaultdict(list)
     # Sorted here: a database that sorts reads everything first, however few it may return.
-    for row in sorted(rows, key=lambda row: (row.created_at, row.earlier_id)):
-        texts[row.id].append(row.text)
+    for row in sorted(rows, key=lambda row: (row.created_at, row.id)):
+        texts[row.liked_id].append(row.text)
     worse: dict[str, str] = {}
     for some in portions(named.values()):
         answers = columns(earlier.id, text).where(col(earlier.id).in_(some))
         worse |= {row.id: row.text for row in session.connection().execute(answers)}
+    found: dict[str, list[str]] = defaultdict(list)
+    for feedback_id, exchange_id in again.items():
+        found[feedback_id] += texts[exchange_id]
     for feedback_id, exchange_id in named.items():
         if exchange_id in worse:
-            texts[feedback_id].append(worse[exchange_id])
-    return {feedback_id: tuple(dict.fromkeys(found)) for feedback_id, found in texts.items()}
+            found[feedback_id].append(worse[exchange_id])
+    return {feedback_id: tuple(dict.fromkeys(texts)) for feedback_id, texts in found.items()}
+
+
+def _before(earlier: type[Exchange], now: type[Exchange]) -> tuple[ColumnElement[bool], ...]:
+    return (
+        col(earlier.project_id) == col(now.project_id),
+        col(earlier.prompt_hash) == col(now.prompt_hash),
+        col(earlier.person_id) == col(now.person_id),
+        col(earlier.created_at) < col(now.created_at),
+        # Nobody passed over what never came.
+        col(earlier.state) != literal_column("'failed'"),
+    )

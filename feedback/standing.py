@@ -7,6 +7,7 @@ others outvote it on this answer, it repeats what was said, or the account is yo
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from feedback import agreement, duplicates
 from feedback.settings import FeedbackSettings
@@ -47,8 +48,7 @@ class Account:
     outvoted: int
 
 
-@dataclass(frozen=True)
-class Weighed:
+class Weighed(NamedTuple):
     """How much one statement counts.
 
     Attributes:
@@ -179,8 +179,7 @@ def expected_noise(rights: Sequence[float | None]) -> Noise:
     return Noise(share, votes=len(rights), judged=len(known))
 
 
-@dataclass(frozen=True)
-class _Grounds:
+class _Grounds(NamedTuple):
     """What speaks for and against one statement, each from 0 to 1."""
 
     worth: float

@@ -69,15 +69,15 @@ def recent(session: Session) -> list[Statement]:
     """Return the newest explicit votes that are in force, in the order in which they were said."""
     newest = (
         columns(
+            Feedback.told_at,
+            Feedback.event_id,
             Feedback.id,
             Feedback.person_id,
             Feedback.key_id,
-            Feedback.event_id,
             Feedback.exchange_id,
             Feedback.choice,
             Feedback.rating,
             Feedback.correction,
-            Feedback.told_at,
             Feedback.received_at,
             Person.first_seen_at,
             Exchange.origin,
@@ -104,28 +104,29 @@ def recent(session: Session) -> list[Statement]:
     decisions = _decisions(session)
     # In the order in which it was said, not delivered; of what was said again the last counts.
     rows = session.connection().execute(newest).all()  # one by one they cost twice as much
-    rows = sorted(rows, key=lambda row: (row.told_at, row.event_id))
     found: dict[tuple[object, ...], Statement] = {}
     questions: dict[str, tuple[str, ...]] = {}
-    for row in rows:
-        liked, kind = _opinion(row.rating, row.correction)
-        asked = questions.get(row.messages)
+    # Unpacked, since each attribute of a row is looked up: there are twelve thousand rows.
+    for _, _, name, person, key, exchange, choice, rating, fix, received, *about in sorted(rows):
+        first_seen, origin, messages, choices = about
+        liked, kind = _opinion(rating, fix)
+        asked = questions.get(messages)
         if asked is None:
-            asked = questions[row.messages] = _asked(decoded(row.messages))
-        answer = " ".join(str(decoded(row.choices)[row.choice]["text"]).casefold().split())
-        said = row.correction if row.correction is not None else answer
-        found[row.exchange_id, row.choice, row.person_id, kind] = Statement(
-            feedback_id=row.id,
-            person_id=row.person_id,
-            key_id=row.key_id,
-            kind=kind,
-            liked=liked,
+            asked = questions[messages] = _asked(decoded(messages))
+        answer = " ".join(str(decoded(choices)[choice]["text"]).casefold().split())
+        said = answer if fix is None else fix
+        found[exchange, choice, person, kind] = Statement(
+            name,
+            person,
+            key,
+            kind,
+            liked,
             answer=(answer, *asked),
             said=f"{' '.join(asked)[:MOST_CHARACTERS]} {said[:MOST_CHARACTERS]}",
-            first_seen_at=row.first_seen_at,
-            received_at=row.received_at,
-            imported=row.origin == IMPORTED,
-            decided=decisions.get(row.id),
+            first_seen_at=first_seen,
+            received_at=received,
+            imported=origin == IMPORTED,
+            decided=decisions.get(name),
         )
     return list(found.values())
 

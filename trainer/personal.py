@@ -35,8 +35,7 @@ def redacted_material(gathered: Gathered, settings: FeedbackSettings) -> Gathere
 
 
 def _word(word: Word, settings: FeedbackSettings) -> Word:
-    return replace(
-        word,
+    return word._replace(
         messages=redacted_json(word.messages, settings),
         answer=redacted(word.answer, settings),
         correction=None if word.correction is None else redacted(word.correction, settings),
