@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainer import short_lived
 from trainer.hardware import calm_threads
 
 if TYPE_CHECKING:
@@ -21,6 +22,14 @@ USAGE = "usage: python -P -m trainer run ROUND_ID | worker | train FOLDER"
 def main(arguments: list[str]) -> int:
     """Run a round, or the worker that forks for rounds; returns the exit code."""
     calm_threads()  # before anything loads torch
+    short_lived.begin()
+    try:
+        return _do(arguments)
+    finally:
+        short_lived.end()
+
+
+def _do(arguments: list[str]) -> int:
     match arguments:
         case ["run", round_id]:
             return run(round_id)

@@ -1,8 +1,9 @@
-"""LoRA computed as one product where the matrices are small: x(W + sBA)ᵀ, not xWᵀ + s(xAᵀ)Bᵀ.
+"""LoRA in fewer passes over memory: as one product where the matrices are small, x(W + sBA)ᵀ.
 
-The same function of the same parameters, and so the same gradients. On a model of a few million
-parameters a rank of 32 is a sixth of the width: three products per layer, two of them thin, take
-longer than one. Knows no objective, no data and no trainer.
+Elsewhere as xWᵀ + s(xAᵀ)Bᵀ, the last product added where the first one lies, where PEFT scales and
+adds in passes of their own. The same function of the same parameters either way, and so the same
+gradients. On a model of a few million parameters a rank of 32 is a sixth of the width: three products
+per layer, two of them thin, take longer than one. Knows no objective, no data and no trainer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,25 +62,29 @@ def folded(model: Any, *, frozen: bool = False) -> Iterator[Folded]:
     """Compute the adapter of a PEFT model that way, where it pays; yields the layers it is done in.
 
     Layers with dropout on the adapter's input, and all but plain LoRA on plain linear layers, stay
-    as they are. Use it in fp32 only: rounded to bf16, W + sBA would swallow small updates.
+    as they are; where it does not pay, the adapter's share is added in place. Use it in fp32 only:
+    rounded to bf16, W + sBA would swallow small updates.
 
     Args:
         model: a PEFT model with one active adapter.
         frozen: the weights stay as they are meanwhile, and nobody asks for gradients.
     """
-    modules = [m for m in model.modules() if _worthwhile(m)]
-    found = Folded([_Layer(module) for module in modules])
+    plain = [module for module in model.modules() if _plain(module)]
+    small = [module for module in plain if _worthwhile(module)]
+    found = Folded([_Layer(module) for module in small])
     if frozen:
         with no_grad():
             found.refresh()
     else:
         found.refresh()
-    for module, layer in zip(modules, found._layers, strict=True):
+    for module in plain:
+        module.forward = _Added(module).forward
+    for module, layer in zip(small, found._layers, strict=True):
         module.forward = layer.forward
     try:
         yield found
     finally:
-        for module in modules:
+        for module in plain:
             del module.forward
 
 
@@ -104,7 +109,26 @@ class _Layer:
         return functional.linear(x, self.product, self._base.bias)
 
 
-def _worthwhile(module: nn.Module) -> bool:
+class _Added:
+    """One linear layer whose adapter's share is added where the layer's own output lies."""
+
+    def __init__(self, layer: Any) -> None:
+        name = layer.active_adapters[0]
+        self._layer = layer
+        self._as_it_was = layer.forward
+        self._down, self._up = layer.lora_A[name].weight, layer.lora_B[name].weight
+        self._scale = layer.scaling[name]
+
+    def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
+        if self._layer.disable_adapters:
+            return self._as_it_was(x, *args, **kwargs)  # type: ignore[no-any-return]
+        base, lines = self._layer.base_layer, x.flatten(0, -2)
+        out = functional.linear(lines, base.weight, base.bias)
+        out.addmm_(functional.linear(lines, self._down), self._up.t(), alpha=self._scale)
+        return out.view(*x.shape[:-1], -1)
+
+
+def _plain(module: nn.Module) -> bool:
     from peft.tuners.lora import Linear
 
     layer: Any = module
@@ -115,7 +139,10 @@ def _worthwhile(module: nn.Module) -> bool:
     name = layer.active_adapters[0]
     if name not in layer.lora_A or name in layer.lora_variant:
         return False
-    if layer.lora_bias[name] or not isinstance(layer.lora_dropout[name], nn.Identity):
-        return False
+    return not layer.lora_bias[name] and isinstance(layer.lora_dropout[name], nn.Identity)
+
+
+def _worthwhile(layer: Any) -> bool:
+    name = layer.active_adapters[0]
     wide, deep = layer.base_layer.in_features, layer.base_layer.out_features
     return bool(wide * deep < _WORTH_RANKS * layer.r[name] * (wide + deep))
