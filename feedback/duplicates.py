@@ -38,7 +38,7 @@ def clusters(statements: Sequence[Statement], *, burst_seconds: float) -> list[l
         burst_seconds: 0 leaves only what one account repeats.
 
     Returns:
-        The positions of each group of two or more.
+        The positions of each group of two or more, the group that begins first before the others.
     """
     compared = _comparable(statements, burst_seconds)
     texts = overlap.groups([statements[each].said for each in compared])
@@ -46,13 +46,13 @@ def clusters(statements: Sequence[Statement], *, burst_seconds: float) -> list[l
     for position, text in zip(compared, texts, strict=True):
         statement = statements[position]
         alike[text, statement.kind, statement.liked].append(position)
-    return [
+    return sorted(
         cluster
         for group in alike.values()
         if len(group) > 1
         for cluster in _by_source([statements[each] for each in group], group, burst_seconds)
         if len(cluster) > 1
-    ]
+    )
 
 
 def sources(said: Iterable[Spoken], *, burst_seconds: float) -> dict[str, int]:

@@ -31,6 +31,9 @@ _FULL_SQLITE = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 """The second where there is no room even for the index of the log."""
 _FULL_POSTGRES = "53100"
 BUSY_SECONDS = 30.0
+CHECKPOINT_PAGES = 4000
+"""The log is copied into the database when it has so many pages (16 MB). SQLite's own thousand come
+with every tenth commit of a busy server, and most of those pages are written again in the next."""
 CONNECT_SECONDS = 5
 CLOSE_SECONDS = 10.0
 """How long closing waits for who is still reading or writing."""
@@ -175,6 +178,7 @@ def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
+        f"wal_autocheckpoint={CHECKPOINT_PAGES}",
         f"busy_timeout={int(BUSY_SECONDS * 1000)}",
     ):
         connection.execute(f"PRAGMA {pragma}")

@@ -61,6 +61,7 @@ from serving.routes import (
     widget,
 )
 from serving.routes import metrics as metrics_route
+from serving.routes.direct import Shortcut
 from serving.routing import Router
 from serving.scheduler import Scheduler
 from serving.sessions import Sessions
@@ -158,6 +159,7 @@ def create_app(
         redoc_url=None,
         responses=wire.ERRORS,
     )
+    app.add_middleware(Shortcut, routes=feedback.busiest.routes, fault=_heed_error)
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.serving.max_body_bytes,

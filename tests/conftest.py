@@ -31,8 +31,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 COUNT = "HEED_TEST_COUNT"
-# No deadline, since the cores are shared; no example database, since the working folder is empty.
-hypothesis.settings.register_profile("heed", deadline=None, database=None)
+# No deadline, since the cores are shared; no example database, since the working folder is empty; each
+# time the same examples, unless there is time for more: a fault is found by everybody or by nobody.
+hypothesis.settings.register_profile(
+    "heed", deadline=None, database=None, derandomize=os.environ.get(COUNT, "1") == "1"
+)
 hypothesis.settings.load_profile("heed")
 
 

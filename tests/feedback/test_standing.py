@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feedback import duplicates, overlap
@@ -147,6 +147,11 @@ def test_one_account_that_repeats_itself_counts_once_whatever_the_setting() -> N
     ),
     said=st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 2)), max_size=12),
     burst_seconds=st.sampled_from([0, 1, 2]),
+)
+@example(  # a text whose first speaker repeats nothing
+    accounts=[(None, 0, False), (None, 0, False)],
+    said=[(0, True, 0), (0, False, 0), (0, False, 0), (1, True, 0), (1, True, 0)],
+    burst_seconds=0,
 )
 def test_what_is_not_even_compared_repeats_nothing(
     accounts: list[tuple[str | None, int, bool]],

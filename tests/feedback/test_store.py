@@ -13,7 +13,7 @@ from sqlmodel import col, select, text
 from feedback.errors import Invalid, Unavailable
 from feedback.models import Feedback, Receipt
 from feedback.settings import FeedbackSettings
-from feedback.store import SQLITE_MINIMUM, Store
+from feedback.store import CHECKPOINT_PAGES, SQLITE_MINIMUM, Store
 from tests.feedback import writer_process
 from trainer.models import Lease
 
@@ -24,13 +24,17 @@ def test_every_pooled_sqlite_connection_syncs_each_commit(tmp_path: Path) -> Non
     for connection in connections:
         found = {
             pragma: connection.execute(text(f"PRAGMA {pragma}")).scalar_one()
-            for pragma in ("synchronous", "journal_mode", "foreign_keys", "busy_timeout")
+            for pragma in (
+                *("synchronous", "journal_mode", "foreign_keys", "busy_timeout"),
+                "wal_autocheckpoint",
+            )
         }
         assert found == {
             "synchronous": 2,  # FULL: the log is synced before a commit returns
             "journal_mode": "wal",
             "foreign_keys": 1,
             "busy_timeout": 30_000,
+            "wal_autocheckpoint": CHECKPOINT_PAGES,
         }
         connection.close()
     store.close()

@@ -22,6 +22,7 @@ from feedback.store import Store
 from trainer.models import Lease
 
 COUNTER = "counter"
+CHECKPOINT_PAGES = 500
 COMMAND = (sys.executable, "-m", "tests.feedback.writer_process")
 
 
@@ -57,11 +58,7 @@ class Hasty(Intake):
 
 def careless(store: Store, completion_id: str, run: str) -> None:
     """Say so of what was handed to the operating system without a sync."""
-
-    def do_not_sync(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    event.listen(store.engine, "connect", do_not_sync)
+    _always(store, "synchronous=NORMAL")
     acknowledge(store, completion_id, run)
 
 
@@ -70,8 +67,15 @@ def hasty(store: Store, completion_id: str, run: str) -> None:
     acknowledge(store, completion_id, run, Hasty)
 
 
+def _always(store: Store, pragma: str) -> None:
+    """Set what the store would set otherwise, on each of its connections to come."""
+    event.listen(store.engine, "connect", lambda made, _: made.execute(f"PRAGMA {pragma}"))
+
+
 def acknowledge(store: Store, completion_id: str, run: str, kind: type[Intake] = Intake) -> None:
-    """Say on stdout which event ids are on the disk, for ever."""
+    """Say on stdout which event ids are on the disk, for ever; with checkpoints, though it be short."""
+    if store.is_sqlite:
+        _always(store, f"wal_autocheckpoint={CHECKPOINT_PAGES}")
     from tests import builders  # not needed, and slow to load, for counting
 
     intake = kind(store, store.settings)

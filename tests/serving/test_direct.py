@@ -5,8 +5,12 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.testclient import TestClient
 
+from feedback.errors import Invalid
 from serving.commands import server as command
+from serving.routes.direct import Direct, Shortcut
 from tests.serving.conftest import Server, fault
 
 
@@ -48,6 +52,55 @@ def test_an_address_beside_it_is_another_route(server: Server) -> None:
     name = server.told(completion_id=server.asked(), rating="up")
     assert server.http.get(f"/v1/feedback/{name}").status_code == 200
     assert server.http.post(f"/v1/feedback/{name}", json={}).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "root_path", "found"),
+    [
+        ("POST", "/asked", "", "the shortcut: /asked"),
+        ("POST", "/wrong", "", "what it says of faults: no"),
+        ("GET", "/asked", "", "all else"),
+        ("POST", "/asked/more", "", "all else"),
+        ("POST", "/asked", "/behind", "all else"),  # the framework takes what was put in front off
+    ],
+)
+def test_the_shortcut_takes_exactly_what_is_asked_directly(
+    method: str, path: str, root_path: str, found: str
+) -> None:
+    http = TestClient(_with_shortcut(), root_path=root_path)
+    assert http.request(method, path).text == found
+
+
+def test_a_bug_behind_the_shortcut_is_left_to_who_sees_to_bugs() -> None:
+    with pytest.raises(ZeroDivisionError):
+        TestClient(_with_shortcut()).post("/bug")
+
+
+def _with_shortcut() -> Shortcut:
+    routes = APIRouter(route_class=Direct)
+
+    @routes.post("/asked")
+    async def asked(request: Request) -> Response:
+        return Response(f"the shortcut: {request.scope['route'].path}")
+
+    @routes.post("/wrong")
+    async def wrong(request: Request) -> Response:
+        raise Invalid("no")
+
+    @routes.post("/bug")
+    async def bug(request: Request) -> Response:
+        raise ZeroDivisionError
+
+    async def fault(request: Request, error: Exception) -> Response:
+        return Response(f"what it says of faults: {error}")
+
+    rest = FastAPI()
+
+    @rest.api_route("/{path:path}", methods=["GET", "POST"])
+    def everything(path: str) -> Response:
+        return Response("all else")
+
+    return Shortcut(rest, routes=routes.routes, fault=fault)
 
 
 @pytest.mark.usefixtures("_set_up_again")
