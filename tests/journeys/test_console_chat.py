@@ -239,6 +239,7 @@ def test_a_session_that_ended_elsewhere_does_nothing_more(served: Server, browse
     with opened(browser) as tab:
         page = entered(served, tab)
         expect(page.get_by_text("Ask something")).to_be_visible()
+        page.wait_for_function("window.did_handshake")
         with served.store.session(write=True) as session:
             accounts.end_sessions(session, accounts.named(session, "vera"))
             session.commit()
@@ -250,6 +251,21 @@ def test_a_session_that_ended_elsewhere_does_nothing_more(served: Server, browse
     with served.store.session() as session:
         newest = session.exec(select(Exchange).order_by(Exchange.id.desc())).first()  # type: ignore[attr-defined]
         assert newest is None or "still there?" not in str(newest.messages)
+
+
+def test_a_page_whose_session_ended_while_it_was_away_asks_to_sign_in(
+    served: Server, browser: Browser
+) -> None:
+    with opened(browser, silent=False) as tab:
+        page = entered(served, tab)
+        page.wait_for_function("window.did_handshake")
+        page.evaluate("window.socket.disconnect()")
+        with served.store.session(write=True) as session:
+            accounts.end_sessions(session, accounts.named(session, "vera"))
+            session.commit()
+        served.parts.sessions.forget()
+        page.evaluate("window.socket.connect()")
+        expect(page.get_by_role("heading", name="Sign in to Heed")).to_be_visible()
 
 
 def test_keys_alone_reach_the_content(served: Server, browser: Browser) -> None:

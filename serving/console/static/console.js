@@ -31,3 +31,21 @@ globalThis.heed = {
     setTimeout(() => (icon.textContent = before), 1500);
   },
 };
+
+/** Where no connection comes about because the session has ended, the page goes to the sign-in. */
+(function listen() {
+  if (!window.socket) return setTimeout(listen, 50);
+  let asking = false;
+  window.socket.on("connect_error", async () => {
+    if (asking) return;
+    asking = true;
+    try {
+      const answer = await fetch("/console/static/console.css", { cache: "no-store" });
+      if (answer.status === 401) location.reload();
+    } catch {
+      // the server is away, and the connection is tried again
+    } finally {
+      asking = false;
+    }
+  });
+})();
