@@ -4,9 +4,8 @@ Knows no database and no trust, and not how texts are found alike (Broder 1997, 
 and containment of documents*, says how much they are).
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Protocol
 
 from feedback import overlap
@@ -40,12 +39,11 @@ def clusters(statements: Sequence[Statement], *, burst_seconds: float) -> list[l
     Returns:
         The positions of each group of two or more, the group that begins first before the others.
     """
-    compared = _comparable(statements, burst_seconds)
-    texts = overlap.groups([statements[each].said for each in compared])
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for position, text in zip(compared, texts, strict=True):
-        statement = statements[position]
-        alike[text, statement.kind, statement.liked].append(position)
+    for near in _comparable(statements, burst_seconds):
+        texts = overlap.groups([statements[each].said for each in near])
+        for position, text in zip(near, texts, strict=True):
+            alike[near[0], text].append(position)
     return sorted(
         cluster
         for group in alike.values()
@@ -70,25 +68,17 @@ def sources(said: Iterable[Spoken], *, burst_seconds: float) -> dict[str, int]:
     return found
 
 
-def _comparable(statements: Sequence[Statement], burst_seconds: float) -> list[int]:
-    """The positions of what may repeat another: of the same account, or one that appeared beside it.
+def _comparable(statements: Sequence[Statement], burst_seconds: float) -> list[list[int]]:
+    """The positions of what may repeat each other: the same opinion of one account, or of accounts
+    that appeared one after the other.
 
     Nothing else has to be read, and reading texts is what costs time.
     """
-    appeared = sorted({_appearance(each) for each in statements})
-    beside = {
-        person
-        for (key, before, one), (same, after, other) in pairwise(appeared)
-        if key == same and after - before < burst_seconds
-        for person in (one, other)
-    }
-    opinions = [(each.person_id, each.kind, each.liked) for each in statements]
-    often = Counter(opinions)
-    return [
-        position
-        for position, opinion in enumerate(opinions)
-        if often[opinion] > 1 or opinion[0] in beside
-    ]
+    source = sources(statements, burst_seconds=burst_seconds)
+    opinions: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for position, each in enumerate(statements):
+        opinions[source[each.person_id], each.kind, each.liked].append(position)
+    return [near for near in opinions.values() if len(near) > 1]
 
 
 def _by_source(

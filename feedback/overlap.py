@@ -30,6 +30,8 @@ ENOUGH_WORDS = 64
 whether it is compared, and then …"""
 ALIKE_SAMPLED = 0.7
 """… this much of it has to be the same: a sample is not quite like the whole."""
+FEW = 16
+"""So few texts are quicker compared each with each than put in order."""
 MOST_MET = 1_000
 """So many texts that share a rare pair are counted, and …"""
 MOST_COMPARED = 20
@@ -55,6 +57,45 @@ def groups(texts: Sequence[str]) -> list[int]:
     if not texts:
         return []
     position = {text: at for at, text in enumerate(dict.fromkeys(texts))}
+    leader_of = _among_few(list(position)) if len(position) <= FEW else _among_many(position)
+    numbers: dict[int, int] = {}
+    number = [numbers.setdefault(leader, len(numbers)) for leader in leader_of]
+    return [number[position[text]] for text in texts]
+
+
+def _among_few(texts: Sequence[str]) -> list[int]:
+    """Per text, the first that it is like, each compared with all that lead."""
+    found = [runs(text) or [text] for text in texts]
+    names = [frozenset(each) for each in found]
+    sets: dict[int, frozenset[object]] = {}
+    leaders: list[int] = []
+    leader_of = []
+    for at, words in enumerate(found):
+        for leader in leaders:
+            # A text has at most twice as many words and pairs as words, and these alone must not
+            # be more than what may differ: most pairs are told apart by this, without the rest.
+            most = 2 * (len(words) + len(found[leader])) * (1 - ALIKE) / (1 + ALIKE)
+            if len(names[at] ^ names[leader]) > most:
+                continue
+            for each in (at, leader):
+                if each not in sets:
+                    sets[each] = frozenset(chain(found[each], pairwise(found[each])))
+            if _overlap(sets[at], sets[leader]):
+                leader_of.append(leader)
+                break
+        else:
+            leaders.append(at)
+            leader_of.append(at)
+    return leader_of
+
+
+def _overlap(one: frozenset[object], other: frozenset[object]) -> bool:
+    shared = len(one & other)
+    return shared >= ALIKE * (len(one) + len(other) - shared)
+
+
+def _among_many(position: dict[str, int]) -> list[int]:
+    """Per text, the first of those that it is like; only what shares something rare is compared."""
     bags = _Bags(position)
     leaders: dict[int, list[int]] = defaultdict(list)
     leader_of = list(range(len(position)))
@@ -69,9 +110,7 @@ def groups(texts: Sequence[str]) -> list[int]:
         if leader_of[at] == at:
             for clue in clues:
                 leaders[clue].append(at)
-    numbers: dict[int, int] = {}
-    number = [numbers.setdefault(leader, len(numbers)) for leader in leader_of]
-    return [number[position[text]] for text in texts]
+    return leader_of
 
 
 class _Bags:
@@ -131,9 +170,7 @@ class _Bags:
 
     def alike(self, one: int, other: int) -> bool:
         """Whether two texts overlap enough."""
-        ours, theirs = self._set(one), self._set(other)
-        shared = len(ours & theirs)
-        return shared >= ALIKE * (len(ours) + len(theirs) - shared)
+        return _overlap(self._set(one), self._set(other))
 
     def _shingles(self, codes: "NDArray[np.uint64]") -> "tuple[Whole, Whole]":
         """The words and pairs that are looked at: of which text, and a code; the rarest first."""

@@ -89,8 +89,22 @@ def trust(session: Session, settings: FeedbackSettings) -> dict[str, Any]:
 def _discounted(standing: Standing, beyond: Mapping[str, int]) -> list[dict[str, Any]]:
     """Everybody who counts less than fully, the most votes lost first."""
     lost: list[tuple[float, dict[str, Any]]] = []
+    corrections = standing.corrections
+    members = Counter(corrections.circles.values())
     for person, account in standing.accounts.items():
         reasons = _reasons(account, beyond.get(person, 0))
+        record = corrections.records.get(person)
+        if record is not None and corrections.log_odds(person) < 0:
+            reasons.append(
+                f"{record.wrong:.0f} corrections are probably wrong beside {record.right:.0f} that "
+                "others or a reviewer confirmed"
+            )
+        if person in corrections.circles:
+            others = members[corrections.circles[person]] - 1
+            reasons.append(
+                f"makes the same corrections as {others} other(s) more often than chance explains; "
+                "a quorum counts them as one"
+            )
         if reasons:
             row = {
                 "account": person[:PREFIX_LENGTH],

@@ -47,6 +47,19 @@ class FeedbackSettings(BaseModel):
     quorum_accounts: int = Field(
         3, ge=2, description="So many independent accounts that agree stand in for a reviewer."
     )
+    quorum_fewest: int = Field(
+        2,
+        ge=2,
+        description="Fewer stand in for a reviewer where their corrections held up before, so that "
+        "they are as probably right as so many strangers; never fewer than this.",
+    )
+    quorum_circle_chance: float = Field(
+        0.01,
+        ge=0,
+        lt=1,
+        description="Accounts that make the same corrections more often than accounts that speak "
+        "on their own would, but for this chance, count as one; 0 switches this off.",
+    )
     quorum_min_age_seconds: float = Field(
         86_400.0, ge=0, description="An account younger than this does not count for the quorum."
     )

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from feedback import agreement, duplicates
+from feedback import agreement, corroboration, duplicates
+from feedback.corroboration import Corroboration
 from feedback.settings import FeedbackSettings
 from feedback.statements import Kind, Statement
 
@@ -91,6 +92,7 @@ class Standing:
         answers: how many answers were voted on.
         shared: how many of them by several accounts, or by a reviewer.
         decided: how many statements a reviewer decided.
+        corrections: whose corrections held up, and who is independent of whom.
     """
 
     accounts: Mapping[str, Account] = field(default_factory=dict)
@@ -100,6 +102,7 @@ class Standing:
     answers: int = 0
     shared: int = 0
     decided: int = 0
+    corrections: Corroboration = field(default_factory=Corroboration)
 
     def worth(self, person_id: str) -> float:
         """How much an account's word counts; fully, where nothing is known of it."""
@@ -121,7 +124,7 @@ def assess(statements: Sequence[Statement], settings: FeedbackSettings) -> Stand
         statements: the newest explicit votes, oldest first; of one account's votes on one answer
             the last counts.
         settings: the age at which an account is grown up, what a younger one's word counts, and how
-            close in time accounts appear that one person made up.
+            close in time accounts appear that one person made up, and how like each other they speak.
     """
     if not statements:
         return Standing()
@@ -165,6 +168,7 @@ def assess(statements: Sequence[Statement], settings: FeedbackSettings) -> Stand
         answers=len(votes.items),
         shared=votes.shared(found),
         decided=sum(statement.decided is not None for statement in statements),
+        corrections=corroboration.assess(statements, circle_chance=settings.quorum_circle_chance),
     )
 
 

@@ -41,6 +41,7 @@ class Statement(NamedTuple):
         received_at: when Heed was told, Unix seconds.
         imported: taken over from elsewhere by the operator, so that times say nothing.
         decided: True where a reviewer stood by it, False where one refused it, else None.
+        fix: the answer as it should have been, of a correction.
     """
 
     feedback_id: str
@@ -54,6 +55,7 @@ class Statement(NamedTuple):
     received_at: float
     imported: bool = False
     decided: bool | None = None
+    fix: str | None = None
 
 
 def explicit() -> ColumnElement[bool]:
@@ -127,6 +129,7 @@ def recent(session: Session) -> list[Statement]:
             received_at=received,
             imported=origin == IMPORTED,
             decided=decisions.get(name),
+            fix=fix,
         )
     return list(found.values())
 

@@ -14,11 +14,12 @@ from sqlmodel import Session, col
 
 from feedback import duplicates, statements, votes
 from feedback.columns import columns
+from feedback.corroboration import STRANGER, Claim, claim
 from feedback.ids import portions
 from feedback.models import Exchange, Feedback, Person, Receipt, Status
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.standing import Standing, assess
-from feedback.words import content_words, normalised
+from feedback.words import normalised
 
 REVIEWER = "reviewer"
 QUORUM = "quorum"
@@ -27,6 +28,8 @@ SIGNAL = "signal"
 MIDDLING = statements.MIDDLING
 GOOD_STANDING = 0.5
 """An account whose votes say less than this does not count for a quorum."""
+ROUNDING = 1e-9
+"""Of log-odds: three times the same is not always what their sum is."""
 
 
 def triage(feedback: Feedback, settings: FeedbackSettings) -> tuple[Status, str]:
@@ -57,34 +60,42 @@ def teaches(rating: float | None, correction: str | None, preferred_over: str | 
 
 
 def settle(session: Session, settings: FeedbackSettings, standing: Standing | None = None) -> int:
-    """Accept the corrections on which enough independent accounts agree. The caller commits.
+    """Accept the corrections that independent accounts make probable enough. The caller commits.
 
-    An account counts where it was known for `quorum_min_age_seconds` when it spoke, had asked
+    Probable enough is what `quorum_accounts` strangers make together, if nobody contradicts them;
+    fewer do where their corrections held up before, and never fewer than `quorum_fewest`. An
+    account counts where it was known for `quorum_min_age_seconds` when it spoke, had asked
     something itself that long before (`quorum_needs_own_chats`), and its votes hold up as often as
     not. Accounts under one API key that appeared within `quorum_burst_seconds` of each other count
-    as one: one key may speak for any number of names. Whoever says something else by now does not
-    count either. What a quorum accepted once and the gate refused is left to a reviewer: otherwise
-    it would spoil every later round.
+    as one: one key may speak for any number of names; and so do those that agree with each other
+    beyond chance (`quorum_circle_chance`). Whoever says something else by now does not count
+    either. What a quorum accepted once and the gate refused is left to a reviewer: otherwise it
+    would spoil every later round.
 
     Args:
         session: a writing session.
         settings: whose word counts.
-        standing: everybody's standing, where it is known already.
+        standing: everybody's standing, where it is known already. Where it is not, it is worked out
+            if so many agree that strangers would do, and fewer wait for somebody who knows it.
 
     Returns:
         The number of corrections accepted.
     """
-    claims = _claims(session, settings)
+    fewest = settings.quorum_accounts
+    if standing is not None:
+        fewest = min(fewest, settings.quorum_fewest)
+    claims = _claims(session, settings, fewest, standing)
     agreeing = [
         said
         for said in claims.values()
-        if _sources(_grown_up(said, settings), settings) >= settings.quorum_accounts
+        if len(set(_sources(_grown_up(said, settings), settings).values())) >= fewest
     ]
     if not agreeing:
         return 0
     if standing is None:
         standing = assess(statements.recent(session), settings)
     asking = _asking_since(session, {row.person_id for said in agreeing for row in said})
+    needed = settings.quorum_accounts * STRANGER - ROUNDING
     accepted = []
     for said in agreeing:
         heard = [
@@ -97,15 +108,13 @@ def settle(session: Session, settings: FeedbackSettings, standing: Standing | No
                 >= settings.quorum_min_age_seconds
             )
         ]
-        sources = _sources(heard, settings)
-        if sources >= settings.quorum_accounts:
-            accepted += [
-                {
-                    "b_id": row.id,
-                    "reason": f"{sources} independent accounts agree; waits for the next round.",
-                }
-                for row in heard
-            ]
+        sources, odds = standing.corrections.weigh(
+            {row.person_id: row.id for row in heard}, _sources(heard, settings)
+        )
+        if sources >= fewest and odds >= needed:
+            known = "" if sources >= settings.quorum_accounts else ", which were right before,"
+            reason = f"{sources} independent accounts{known} agree; waits for the next round."
+            accepted += [{"b_id": row.id, "reason": reason} for row in heard]
     if accepted:
         session.connection().execute(
             update(Receipt)
@@ -120,20 +129,6 @@ def settle(session: Session, settings: FeedbackSettings, standing: Standing | No
         )
         session.expire_all()
     return len(accepted)
-
-
-def claim(messages: Sequence[dict[str, str]], correction: str) -> tuple[str, ...]:
-    """Return what a correction claims, equal for people who say the same of the same thing.
-
-    A correction that names its subject (it shares content words with the question) stands for
-    itself, however the question was put. One that does not ("yes", "9 to 5") only means something
-    beside its question, and beside what was asked before it.
-    """
-    asked = [message["content"] for message in messages if message["role"] == "user"]
-    said = normalised(correction)
-    if asked and content_words(asked[-1]) & content_words(correction):
-        return (said,)
-    return (said, *map(normalised, asked))
 
 
 def cap(settings: FeedbackSettings, *, round_size: int) -> int:
@@ -161,11 +156,14 @@ def over_cap(
     return beyond
 
 
-def _claims(session: Session, settings: FeedbackSettings) -> dict[tuple[str, ...], list[Any]]:
+def _claims(
+    session: Session, settings: FeedbackSettings, fewest: int, standing: Standing | None
+) -> dict[Claim, list[Any]]:
     """What waits for a quorum, by what it claims; whoever was replaced is left out.
 
-    What too few people say in the same words is not looked at any further: most corrections that
-    wait for a reviewer are said once, and there may be ten thousand of them.
+    What too few people say in the same words, or people whose word is not enough together, is not
+    looked at any further: most corrections that wait for a reviewer are said once, and there may be
+    ten thousand of them.
     """
     waits = (
         col(Receipt.project_id) == PROJECT,
@@ -191,11 +189,19 @@ def _claims(session: Session, settings: FeedbackSettings) -> dict[tuple[str, ...
     people: dict[str, set[str]] = defaultdict(set)
     for words, row in zip(same, waiting, strict=True):
         people[words].add(row.person_id)
+
+    def enough(who: set[str]) -> bool:
+        if len(who) < fewest or standing is None:
+            return len(who) >= fewest
+        known = sum(standing.corrections.log_odds(person) for person in who)
+        return len(who) >= settings.quorum_accounts or known >= needed
+
+    needed = settings.quorum_accounts * STRANGER - ROUNDING
     # With what the same person says of the same answer: the last of it counts.
     slots = {
         (row.exchange_id, row.choice, row.person_id)
         for words, row in zip(same, waiting, strict=True)
-        if len(people[words]) >= settings.quorum_accounts
+        if enough(people[words])
     }
     shared = [row.id for row in waiting if (row.exchange_id, row.choice, row.person_id) in slots]
     query = (
@@ -233,10 +239,11 @@ def _claims(session: Session, settings: FeedbackSettings) -> dict[tuple[str, ...
         these = query.where(col(Receipt.feedback_id).in_(some), *waits)
         rows += session.connection().execute(these).all()
     replaced = votes.superseded(rows)
-    claims: dict[tuple[str, ...], list[Any]] = defaultdict(list)
+    claims: dict[Claim, list[Any]] = defaultdict(list)
     for row in rows:
         if row.id not in replaced:
-            claims[claim(row.messages, row.correction)].append(row)
+            asked = [each["content"] for each in row.messages if each["role"] == "user"]
+            claims[claim(asked, row.correction)].append(row)
     return claims
 
 
@@ -245,9 +252,8 @@ def _grown_up(said: Sequence[Any], settings: FeedbackSettings) -> list[Any]:
     return [row for row in said if row.received_at - row.first_seen_at >= minimum]
 
 
-def _sources(said: Sequence[Any], settings: FeedbackSettings) -> int:
-    found = duplicates.sources(said, burst_seconds=settings.quorum_burst_seconds)
-    return len(set(found.values()))
+def _sources(said: Sequence[Any], settings: FeedbackSettings) -> dict[str, int]:
+    return duplicates.sources(said, burst_seconds=settings.quorum_burst_seconds)
 
 
 def _asking_since(session: Session, people: Collection[str]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from feedback.words import content_words, nearly_alike, supersedes
 
 Kind = Literal["demonstration", "preference", "verdict"]
 Source = Literal["new", "past", "general"]
-Made = Literal["", "paraphrase", "typing noise", "pseudo-label", "neighbour"]
+Made = Literal["", "paraphrase", "typing noise", "pseudo-label", "neighbour", "contrast"]
 
 
 class Message(TypedDict):
@@ -44,7 +44,7 @@ class Example:
         noise: the probability that the preference or verdict is the wrong way round.
         made: how an option made this one, where nobody wrote it: its question is a paraphrase or
             has typing errors, or its answer is the model's own, to a question that somebody asked or to
-            one next to it.
+            one next to it, or one that people liked elsewhere.
         text: no answer but a piece of a document: there is no conversation, and every token of
             `target` is to be predicted.
         document: where that piece comes from, with the document's hash.

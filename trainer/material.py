@@ -20,6 +20,7 @@ from feedback.trust import SIGNAL
 from feedback.words import content_words
 from trainer import (
     anchors,
+    contrast,
     examples,
     exposure,
     guarded,
@@ -182,16 +183,16 @@ def sort(
     dev_ids = {word.feedback_id for word in tuning}
     learnt = [word for word in free if word.feedback_id not in dev_ids]
     dev = examples.build(tuning, held_out=held_out)
-    new = exposure.repeated(
-        examples.build(learnt, held_out=[*held_out, *tuning]),
-        exposures=0 if rebase else plan.new_exposures,
-        epochs=plan.epochs,
-    )
     liked = [_rehearsed(word) for word in learnt if _worth_rehearsing(word)]
     everything = (*gathered.past, *gathered.past_for_judging, *liked, *gathered.general)
     retired = replay.retired(everything, reviewed)
     kept = [old for old in everything if old.id not in retired]
     past = [old for old in gathered.past if old.id not in retired]
+    new = examples.build(learnt, held_out=[*held_out, *tuning])
+    if plan.contrast:
+        still = [old for old in liked if old.id not in retired]
+        new = contrast.contrasted(new, [*past, *still])
+    new = exposure.repeated(new, exposures=0 if rebase else plan.new_exposures, epochs=plan.epochs)
     judging_ids = {old.id for old in gathered.past_for_judging} | {
         old.id for old in gathered.general if _judges(old)
     }
@@ -212,7 +213,8 @@ def sort(
             first=gathered.first,
             passes=math.ceil(plan.epochs),
         )
-    roles = _roles(new)
+    said = {each for word in gathered.words for each in (word.feedback_id, *word.also)}
+    roles = {name: role for name, role in _roles(new).items() if name in said}
     tuned = _roles(dev)
     return Sorted(
         training=tuple(mixed),

@@ -5,6 +5,8 @@ import re
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from feedback import overlap
 
@@ -39,6 +41,15 @@ def test_it_finds_what_comparing_all_texts_with_all_finds(seed: int) -> None:
         for _ in range(luck.randint(0, 4) if words else 0):
             words[luck.randrange(len(words))] = luck.choice(["Other", "words!", "é", "🙂"])
         texts.append(" ".join(words) + luck.choice(["", "!", " ."]))
+    assert overlap.groups(texts) == by_comparing_all(texts)
+    for start in range(0, len(texts), 10):
+        few = texts[start : start + luck.randint(1, overlap.FEW)]
+        assert overlap.groups(few) == by_comparing_all(few)
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "c", "d", "-"])).map(" ".join), max_size=6))
+def test_few_texts_of_few_words_are_compared_with_each_other(texts: list[str]) -> None:
+    """Where pairs of words are many and words few, nothing is passed over by mistake."""
     assert overlap.groups(texts) == by_comparing_all(texts)
 
 

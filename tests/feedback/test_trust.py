@@ -6,19 +6,31 @@ from typing import Any
 import pytest
 
 from feedback import harvest, trust
+from feedback.corroboration import Corroboration
 from feedback.harvest import Fate
 from feedback.settings import FeedbackSettings
+from feedback.standing import Standing, assess
+from feedback.statements import recent
 from feedback.store import Store
 from tests import builders
 
 RIGHT = "The lamp costs 59 dollars."
 
 
-def settle(store: Store) -> int:
+def settle(store: Store, *, knowing: bool = False) -> int:
+    """Let a quorum decide; knowing everybody's standing, or only where strangers would do."""
     with store.session(write=True) as session:
-        accepted = trust.settle(session, store.settings)
+        standing = assess(recent(session), store.settings) if knowing else None
+        accepted = trust.settle(session, store.settings, standing)
         session.commit()
     return accepted
+
+
+def proven(store: Store, who: str, decision: str = "accept") -> None:
+    """Let a reviewer judge what an account said of other things."""
+    for thing in ("chair", "desk", "shelf"):
+        said = aged(store, who, f"The {thing} costs {ord(who[0])} dollars.", question=f"{thing}?")
+        builders.decide(store, said, decision)
 
 
 def aged(store: Store, who: str, correction: str = RIGHT, **exchange: object) -> str:
@@ -66,11 +78,67 @@ def _same_words() -> list[tuple[str, str]]:
     return [("ana", ""), ("ben", "  "), ("cleo", "\n")]
 
 
-def test_two_accounts_are_not_enough_however_often_they_speak(store: Store) -> None:
+@pytest.mark.parametrize("knowing", [False, True])
+def test_two_accounts_are_not_enough_however_often_they_speak(store: Store, knowing: bool) -> None:
     for _ in range(3):
         aged(store, "ana")
         aged(store, "ben")
+    assert settle(store, knowing=knowing) == 0
+
+
+def test_two_whose_corrections_held_up_before_are_enough(store: Store) -> None:
+    said = [aged(store, who) for who in ("ana", "ben")]
+    proven(store, "ana")
+    assert settle(store, knowing=True) == 0  # the other is a stranger
+    proven(store, "ben")
+    assert settle(store) == 0  # who knows nobody's standing takes everybody for one
+    assert settle(store, knowing=True) == 2
+    for each in said:
+        assert "which were right before" in builders.receipt_of(store, each).reason
+
+
+def test_one_alone_is_never_a_quorum_and_the_number_can_be_raised(store: Store) -> None:
+    for who in ("ana", "ben"):
+        proven(store, who)
+    first = aged(store, "ana")
+    assert settle(store, knowing=True) == 0
+    aged(store, "ben")
+    strict = store.settings.model_copy(update={"quorum_fewest": 3})
+    with store.session(write=True) as session:
+        assert trust.settle(session, strict, assess(recent(session), strict)) == 0
+    assert builders.receipt_of(store, first).status == "review"
+
+
+def test_three_of_whom_one_was_mostly_wrong_are_not_enough(store: Store) -> None:
+    proven(store, "cleo", "refuse")
+    said = [aged(store, who) for who in ("ana", "ben", "cleo")]
+    assert settle(store, knowing=True) == 0
+    aged(store, "dora")
+    assert settle(store, knowing=True) == 3
+    # Whose votes do not hold up is not heard at all.
+    assert builders.receipt_of(store, said[-1]).status == "review"
+
+
+def test_where_somebody_says_something_else_of_the_same_thing_more_have_to_agree(
+    store: Store,
+) -> None:
+    for who in ("ana", "ben", "cleo"):
+        aged(store, who)
+    other = aged(store, "dora", "The lamp costs 60 dollars.")
     assert settle(store) == 0
+    aged(store, "emil")
+    assert settle(store) == 4
+    assert builders.receipt_of(store, other).status == "review"
+
+
+def test_those_who_always_agree_with_each_other_are_one_account(store: Store) -> None:
+    liars = ("ana", "ben", "cleo", "dora")
+    for who in liars:
+        aged(store, who)
+    circle = Corroboration(circles=dict.fromkeys(map(builders.person, liars), 0))
+    with store.session(write=True) as session:
+        assert trust.settle(session, store.settings, Standing(corrections=circle)) == 0
+        assert trust.settle(session, store.settings, Standing()) == 4
 
 
 def test_an_account_made_for_the_purpose_does_not_count_and_is_not_carried_along(
@@ -123,32 +191,6 @@ def test_what_the_gate_refused_waits_for_a_reviewer_not_for_the_same_quorum(
     assert {builders.receipt_of(store, each).status for each in said} == {"review"}
     aged(store, "dora")
     assert settle(store) == 0
-
-
-def test_a_correction_that_names_its_subject_stands_for_itself() -> None:
-    one = trust.claim(builders.messages("What does the lamp cost?"), RIGHT)
-    two = trust.claim(builders.messages("Price of that lamp?"), RIGHT.upper())
-    assert one == two
-
-
-def test_a_correction_that_names_nothing_means_something_beside_its_question_alone() -> None:
-    lamp = trust.claim(builders.messages("Is the lamp in stock?"), "Yes.")
-    chair = trust.claim(builders.messages("Is the chair in stock?"), "Yes.")
-    assert lamp != chair
-    assert lamp == trust.claim(builders.messages("Is the LAMP in stock?!"), "yes")
-
-
-def test_a_question_that_names_nothing_means_something_beside_what_came_before() -> None:
-    def claim(product: str) -> tuple[str, ...]:
-        turns = [
-            *builders.messages(f"Do you have the {product}?"),
-            {"role": "assistant", "content": "Yes."},
-            *builders.messages("And how much is it?"),
-        ]
-        return trust.claim(turns, "59.")
-
-    assert claim("lamp") == claim("lamp")
-    assert claim("lamp") != claim("chair")
 
 
 @pytest.mark.parametrize(

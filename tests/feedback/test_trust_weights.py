@@ -87,6 +87,33 @@ def test_the_report_names_nobody_in_clear_and_says_why(store: Store) -> None:
     assert found["noise"]["rating"]["wrong_share"] > 0.15
 
 
+def test_the_report_names_circles_and_those_whose_corrections_seldom_hold_up(
+    store: Store,
+) -> None:
+    said = [
+        *(("liar", f"lie {at}") for at in range(3)),
+        *(("ally", f"lie {at}") for at in range(3)),
+    ]
+    for who, what in said:
+        name = builders.say(store, who, correction=f"The lamp is a {what}.")
+        if who == "liar":
+            builders.decide(store, name, "refuse")
+    for at in range(30):  # others, who speak on their own
+        for who in (f"p{at % 7}", f"p{at % 5 + 7}"):
+            builders.say(store, who, correction=f"Thing number {at}.")
+    for at in range(8):
+        for who in ("one", "two"):
+            builders.say(store, who, correction=f"They agree on {at}.")
+    with store.session() as session:
+        found = reports.trust(session, store.settings)
+    rows = {row["account"]: " ".join(row["reasons"]) for row in found["discounted"]}
+    for who in ("liar", "ally"):
+        assert "3 corrections are probably wrong" in rows[builders.person(who)[:12]]
+    for who in ("one", "two"):
+        assert "the same corrections as 1 other(s)" in rows[builders.person(who)[:12]]
+    assert "same corrections" not in rows[builders.person("p0")[:12]]
+
+
 def test_the_report_of_an_empty_store_is_empty(store: Store) -> None:
     with store.session() as session:
         found = reports.trust(session, store.settings)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,22 @@ def test_praise_that_a_correction_contradicts_is_left_out_and_names_it() -> None
     found = sort(*crowd(1), word("fbk_praise", rating=1.0, person_id=person("fan")))
     assert found.contradicted == {"fbk_praise": "fbk_000"}
     assert "fbk_praise" not in found.roles
+
+
+@pytest.mark.parametrize("contrast", [True, False])
+def test_a_thumb_down_shows_what_was_liked_before_in_another_manner(contrast: bool) -> None:
+    question = "What does the lamp cost?"
+    down = word("fbk_down", rating=0.0, messages=builders.messages(question), answer=f"Hi! {RIGHT}")
+    before = old("liked", question=question, target=RIGHT, feedback_ids=("fbk_before",))
+    gathered = Gathered((down,), past=(before,), past_for_judging=(), general=(), protected=())
+    found = material.sort(gathered, plan(contrast=contrast))
+    shown = [each.target for each in found.training if each.made == "contrast"]
+    # What was said in another round has its own receipt there.
+    assert found.roles == {"fbk_down": "contrast" if contrast else "verdict"}
+    assert shown == ([RIGHT] if contrast else [])
+    fix = word("fbk_fix", correction="The lamp costs 69 dollars.", accepted_by="reviewer")
+    corrected = material.sort(replace(gathered, words=(down, fix)), plan(contrast=contrast))
+    assert all(each.made != "contrast" for each in corrected.training)
 
 
 def test_old_material_that_a_correction_replaces_neither_trains_nor_judges() -> None:
