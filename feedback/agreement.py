@@ -79,6 +79,7 @@ def estimate(
         number: how many accounts there are; some may have no vote here.
     """
     import numpy as np
+    from scipy.special import expit
 
     size = len(gold) if gold is not None else int(items.max(initial=-1)) + 1
     people = int(accounts.max(initial=-1)) + 1 if number is None else number
@@ -111,7 +112,7 @@ def estimate(
             np.log((1 - hit_rate) / pass_rate)[accounts],
         )
         evidence = np.bincount(items, weights=counted * odds, minlength=size)
-        good = 1 / (1 + np.exp(-(evidence + base_odds * several)))
+        good = expit(evidence + base_odds * several)
         good = np.where(known, decided, good)
         if np.abs(good - before).max(initial=0.0) < CLOSE_ENOUGH:
             break

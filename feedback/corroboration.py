@@ -7,8 +7,9 @@ database; how often accounts are right comes from `agreement`, as it does for vo
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,11 @@ STRANGER = math.log(agreement.PRIOR_RIGHT / (1 - agreement.PRIOR_RIGHT))
 MOST_VOICES = 50
 """A claim that more accounts share is common knowledge, and says nothing of who belongs together."""
 MOST_RIVALS = 20
-"""So many claims that share their subject with one are compared with it."""
+"""So many claims that share their subject with one are compared with it, those of most people first …"""
+MOST_COMPARED = 10_000
+"""… and so many pairs in all: what bounds the time that a flood can take."""
+LOOKED_AT = 25
+"""To look at so many claims takes as long as to compare two."""
 
 
 @dataclass
@@ -196,25 +201,24 @@ class _Claims:
                 naming[word].add(at)
             asking[first.answer[1:]].append(at)
         found: dict[int, set[int]] = defaultdict(set)
-        for at, subject in wanted.items():
-            if subject:
-                near = set.intersection(*(naming[word] for word in subject)) - {at}
-                others = [
-                    other
-                    for other in sorted(near)[:MOST_RIVALS]
-                    if supersedes(self._fix(at), self._fix(other), subject=subject)
-                ]
+        left = MOST_COMPARED
+        for at in sorted(self.told, key=self._rank):
+            near: Collection[int]
+            if subject := wanted[at]:
+                near = set.intersection(*(naming[word] for word in subject))
             else:  # "yes" and "no" to one question
-                same = asking[self._first[at].answer[1:]]
-                others = [
-                    other
-                    for other in same[: MOST_RIVALS + 1]
-                    if other != at and not _subject(self._first[other].answer[1:], self._fix(other))
-                ]
+                near = asking[self._first[at].answer[1:]]
+            others = nsmallest(
+                MOST_RIVALS, (each for each in near if each not in {at, *found[at]}), key=self._rank
+            )
+            left -= max(len(others), len(near) // LOOKED_AT)
+            if left < 0:
+                break
             for other in others:
-                found[at].add(other)
-                found[other].add(at)
-        return found
+                if self._contradict(at, other, subject):
+                    found[at].add(other)
+                    found[other].add(at)
+        return {at: others for at, others in found.items() if others}
 
     def right(self, rivals: Mapping[int, set[int]]) -> "dict[int, float]":
         """Per claim of which anything tells, rivals included, the probability that it is right."""
@@ -242,10 +246,10 @@ class _Claims:
         heard: dict[int, set[str]] = {}
         met: Counter[tuple[str, str]] = Counter()
         for at in sorted({*self.told, *rivals}):
-            heard[at] = {
-                *self.said[at],
-                *(person for other in rivals.get(at, ()) for person in self.said[other]),
-            }
+            against = {person for other in rivals.get(at, ()) for person in self.said[other]}
+            heard[at] = set(self.said[at])
+            if len(heard[at] | against) <= MOST_VOICES:
+                heard[at] |= against
             if at not in self._decided and len(heard[at]) <= MOST_VOICES:
                 met.update(combinations(sorted(heard[at]), 2))
         for at, voices in heard.items():
@@ -288,6 +292,14 @@ class _Claims:
                 for person in [each for each, name in circle.items() if name == gone]:
                     circle[person] = kept
         return circle
+
+    def _contradict(self, at: int, other: int, subject: frozenset[str]) -> bool:
+        if subject:
+            return supersedes(self._fix(at), self._fix(other), subject=subject)
+        return not _subject(self._first[other].answer[1:], self._fix(other))
+
+    def _rank(self, at: int) -> tuple[int, int]:
+        return -len(self.said[at]), at
 
     def _fix(self, at: int) -> str:
         return self._first[at].fix or ""

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feedback import corroboration
 from feedback.corroboration import STRANGER, Corroboration, assess, claim
 from feedback.statements import Statement
+from feedback.words import supersedes
 from tests.builders import DAY_SECONDS
 
 RIGHT = "The lamp costs 59 dollars."
@@ -171,6 +173,26 @@ def test_a_few_people_who_are_all_there_are_no_circle() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_people_who_speak_on_their_own_are_no_circle(seed: int) -> None:
     assert assess(many(80, seed=seed), circle_chance=CHANCE).circles == {}
+
+
+def test_a_flood_about_one_thing_is_not_compared_all_with_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared = 0
+
+    def counted(*arguments: Any, **named: Any) -> bool:
+        nonlocal compared
+        compared += 1
+        return supersedes(*arguments, **named)
+
+    monkeypatch.setattr(corroboration, "supersedes", counted)
+    monkeypatch.setattr(corroboration, "MOST_COMPARED", 100)
+    flood = [fix(f"{who}{at}", "lamp", value=at) for at in range(200) for who in "ab"]
+    known = [fix(f"p{at}", "lamp", value=1_000) for at in range(5)]
+    found = assess([*flood, *known], circle_chance=CHANCE)
+    assert 0 < compared <= 100
+    # What most people say is looked at first.
+    assert found.against["p0 lamp 1000"]
 
 
 def test_circles_that_share_a_member_are_one() -> None:
