@@ -15,9 +15,10 @@ class Objectives(Learning):
     preference_weight: float = Field(0.05, ge=0, description="λ of the DPO loss.")
     verdict_weight: float = Field(0.05, ge=0, description="λ of the KTO loss.")
     contrast: bool = Field(
-        True,
-        description="Where people liked another answer that says the same of the same thing, under "
-        "the same instructions, it is shown in place of one that got a thumb down.",
+        False,
+        description="Whether an answer that people liked is shown in place of one that got a thumb "
+        "down, where it says the same of the same thing in another manner, under the same "
+        "instructions.",
     )
     beta: float = Field(0.1, gt=0, description="β of DPO and KTO: how far the policy may drift.")
     preference_loss: Literal["sigmoid", "conservative", "robust", "ipo"] = Field(

@@ -289,6 +289,9 @@ def test_who_may_not_changes_nothing_even_with_a_page_that_could(
         expect(page.get_by_role("dialog")).to_have_count(0)
     with visit(browser, served, "operator", f"/adapters/{made}") as (_, page):
         page.get_by_role("button", name="Promote").click()
+        expect(
+            page.get_by_role("dialog")
+        ).to_be_visible()  # or the role may be gone before it opens
         with served.store.session(write=True) as session:
             accounts.set_role(session, accounts.named(session, "operator"), "reviewer")
             session.commit()
