@@ -147,9 +147,9 @@ def assess(statements: Sequence[Statement], *, circle_chance: float) -> Corrobor
         for feedback_id in claims.said[at][voice]:
             parts[feedback_id] = part
     against = {
-        feedback_id: frozenset(people)
-        for at, others in rivals.items()
-        if (people := {person for other in others for person in claims.said[other]})
+        feedback_id: people
+        for at in rivals
+        if (people := claims.against(at, rivals))
         for deliveries in claims.said[at].values()
         for feedback_id in deliveries
     }
@@ -208,8 +208,9 @@ class _Claims:
                 near = set.intersection(*(naming[word] for word in subject))
             else:  # "yes" and "no" to one question
                 near = asking[self._first[at].answer[1:]]
+            known = {at, *found.get(at, ())}
             others = nsmallest(
-                MOST_RIVALS, (each for each in near if each not in {at, *found[at]}), key=self._rank
+                MOST_RIVALS, (each for each in near if each not in known), key=self._rank
             )
             left -= max(len(others), len(near) // LOOKED_AT)
             if left < 0:
@@ -218,7 +219,11 @@ class _Claims:
                 if self._contradict(at, other, subject):
                     found[at].add(other)
                     found[other].add(at)
-        return {at: others for at, others in found.items() if others}
+        return found
+
+    def against(self, at: int, rivals: Mapping[int, set[int]]) -> frozenset[str]:
+        """Who makes a claim's rivals."""
+        return frozenset(person for other in rivals.get(at, ()) for person in self.said[other])
 
     def right(self, rivals: Mapping[int, set[int]]) -> "dict[int, float]":
         """Per claim of which anything tells, rivals included, the probability that it is right."""
@@ -228,10 +233,9 @@ class _Claims:
         accounts: dict[str, int] = {}
         votes: list[tuple[int, int, int]] = []
         for item, at in enumerate(judged):
-            against = {person for other in rivals.get(at, ()) for person in self.said[other]}
             for person in self.said[at]:
                 votes.append((item, accounts.setdefault(person, len(accounts)), 1))
-            for person in sorted(against - set(self.said[at])):
+            for person in sorted(self.against(at, rivals) - set(self.said[at])):
                 votes.append((item, accounts.setdefault(person, len(accounts)), 0))
         items, who, what = np.array(votes, dtype=np.int64).T
         gold = np.array([int(self._decided.get(at, -1)) for at in judged], dtype=np.int64)
@@ -246,10 +250,10 @@ class _Claims:
         heard: dict[int, set[str]] = {}
         met: Counter[tuple[str, str]] = Counter()
         for at in sorted({*self.told, *rivals}):
-            against = {person for other in rivals.get(at, ()) for person in self.said[other]}
             heard[at] = set(self.said[at])
-            if len(heard[at] | against) <= MOST_VOICES:
-                heard[at] |= against
+            everybody = heard[at] | self.against(at, rivals)
+            if len(everybody) <= MOST_VOICES:
+                heard[at] = everybody
             if at not in self._decided and len(heard[at]) <= MOST_VOICES:
                 met.update(combinations(sorted(heard[at]), 2))
         for at, voices in heard.items():

@@ -79,8 +79,8 @@ def _among_few(texts: Sequence[str]) -> list[int]:
                 continue
             for each in (at, leader):
                 if each not in sets:
-                    sets[each] = frozenset(chain(found[each], pairwise(found[each])))
-            if _overlap(sets[at], sets[leader]):
+                    sets[each] = _shingled(found[each])
+            if alike(sets[at], sets[leader]):
                 leader_of.append(leader)
                 break
         else:
@@ -89,9 +89,15 @@ def _among_few(texts: Sequence[str]) -> list[int]:
     return leader_of
 
 
-def _overlap(one: frozenset[object], other: frozenset[object]) -> bool:
+def alike(one: frozenset[object], other: frozenset[object], *, share: float = ALIKE) -> bool:
+    """Whether of all that either holds this much is the same (Jaccard)."""
     shared = len(one & other)
-    return shared >= ALIKE * (len(one) + len(other) - shared)
+    return shared >= share * (len(one) + len(other) - shared)
+
+
+def _shingled(words: Sequence[object]) -> frozenset[object]:
+    """The words and pairs of words of a text."""
+    return frozenset(chain(words, pairwise(words)))
 
 
 def _among_many(position: dict[str, int]) -> list[int]:
@@ -170,7 +176,7 @@ class _Bags:
 
     def alike(self, one: int, other: int) -> bool:
         """Whether two texts overlap enough."""
-        return _overlap(self._set(one), self._set(other))
+        return alike(self._set(one), self._set(other))
 
     def _shingles(self, codes: "NDArray[np.uint64]") -> "tuple[Whole, Whole]":
         """The words and pairs that are looked at: of which text, and a code; the rarest first."""
@@ -199,7 +205,7 @@ class _Bags:
     def _set(self, at: int) -> frozenset[object]:
         if at not in self._sets:
             words = self._words[self._ends[at] - self._lengths[at] : self._ends[at]]
-            self._sets[at] = frozenset(chain(words, pairwise(words)))
+            self._sets[at] = _shingled(words)
         return self._sets[at]
 
 

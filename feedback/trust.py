@@ -95,7 +95,6 @@ def settle(session: Session, settings: FeedbackSettings, standing: Standing | No
     if standing is None:
         standing = assess(statements.recent(session), settings)
     asking = _asking_since(session, {row.person_id for said in agreeing for row in said})
-    needed = settings.quorum_accounts * STRANGER - ROUNDING
     accepted = []
     for said in agreeing:
         heard = [
@@ -111,7 +110,7 @@ def settle(session: Session, settings: FeedbackSettings, standing: Standing | No
         sources, odds = standing.corrections.weigh(
             {row.person_id: row.id for row in heard}, _sources(heard, settings)
         )
-        if sources >= fewest and odds >= needed:
+        if sources >= fewest and odds >= _needed(settings):
             known = "" if sources >= settings.quorum_accounts else ", which were right before,"
             reason = f"{sources} independent accounts{known} agree; waits for the next round."
             accepted += [{"b_id": row.id, "reason": reason} for row in heard]
@@ -194,9 +193,8 @@ def _claims(
         if len(who) < fewest or standing is None:
             return len(who) >= fewest
         known = sum(standing.corrections.log_odds(person) for person in who)
-        return len(who) >= settings.quorum_accounts or known >= needed
+        return len(who) >= settings.quorum_accounts or known >= _needed(settings)
 
-    needed = settings.quorum_accounts * STRANGER - ROUNDING
     # With what the same person says of the same answer: the last of it counts.
     slots = {
         (row.exchange_id, row.choice, row.person_id)
@@ -245,6 +243,11 @@ def _claims(
             asked = [each["content"] for each in row.messages if each["role"] == "user"]
             claims[claim(asked, row.correction)].append(row)
     return claims
+
+
+def _needed(settings: FeedbackSettings) -> float:
+    """The log-odds that so many strangers make together."""
+    return settings.quorum_accounts * STRANGER - ROUNDING
 
 
 def _grown_up(said: Sequence[Any], settings: FeedbackSettings) -> list[Any]:

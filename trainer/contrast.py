@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from feedback import overlap
 from feedback.words import content_words, nearly_alike
 from trainer.examples import Example, Message
 from trainer.replay import Old
@@ -37,7 +38,7 @@ def contrasted(new: Sequence[Example], liked: Iterable[Old]) -> list[Example]:
     known = _Liked(liked)
     found: list[Example] = []
     for example in new:
-        other = known.like(example) if _may_be_put_otherwise(example) else None
+        other = known.like(example) if _is_thumb_down(example) else None
         if other is None:
             found.append(example)
             continue
@@ -86,7 +87,9 @@ class _Liked:
 
     def like(self, example: Example) -> Old | None:
         """The liked answer that says the same in another manner; None where there is none."""
-        question = _question(example.messages) or ""
+        question = _question(example.messages)
+        if question is None:
+            return None
         ours = _Said(_stems(question), _stems(example.target))
         system = _instructions(example.messages)
         shared = Counter(at for stem in ours.asked for at in self._places.get((system, stem), ()))
@@ -96,8 +99,7 @@ class _Liked:
 
 def _same_matter(ours: _Said, theirs: _Said) -> bool:
     """Whether two answers say the same of the same thing, one of them perhaps with more words."""
-    together = len(ours.asked & theirs.asked)
-    if together < LIKE_SHARE * (len(ours.asked) + len(theirs.asked) - together):
+    if not overlap.alike(ours.asked, theirs.asked, share=LIKE_SHARE):
         return False
     # What either names of its question the other one was asked about, too.
     if not (ours.subject <= theirs.asked and theirs.subject <= ours.asked):
@@ -107,9 +109,8 @@ def _same_matter(ours: _Said, theirs: _Said) -> bool:
     return ours.said <= theirs.said or theirs.said <= ours.said
 
 
-def _may_be_put_otherwise(example: Example) -> bool:
-    thumb_down = example.kind == "verdict" and example.liked is False and not example.signal
-    return thumb_down and _question(example.messages) is not None
+def _is_thumb_down(example: Example) -> bool:
+    return example.kind == "verdict" and example.liked is False and not example.signal
 
 
 def _question(messages: Sequence[Message]) -> str | None:
