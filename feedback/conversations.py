@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 from feedback.ids import portions
 from feedback.models import Exchange, Feedback
 from feedback.settings import PROJECT
+from feedback.text import questions
 
 MOST_ANSWERS = 400
 SHOWN_STATES = ("complete", "partial")
@@ -83,8 +84,7 @@ def recent(session: Session, person_id: str, *, limit: int = 20) -> list[Talk]:
     for row in session.exec(query):
         name = str(row.conversation_id)
         if name not in found and len(found) < limit:
-            first = next((each for each in row.messages if each["role"] == "user"), None)
-            title = " ".join(str(first["content"] if first else "").split())
+            title = " ".join(next(iter(questions(row.messages)), "").split())
             found[name] = Talk(name, title[:_TITLE_CHARACTERS] or "…", row.created_at)
     return list(found.values())
 
@@ -102,5 +102,4 @@ def _preferred(session: Session, ids: list[str], person_id: str) -> set[str]:
 
 
 def _question(row: Exchange) -> str:
-    asked = [each for each in row.messages if each["role"] == "user"]
-    return str(asked[-1]["content"]) if asked else ""
+    return next(reversed(questions(row.messages)), "")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, update
+from sqlalchemy import and_, func, update
 from sqlmodel import Session, col
 from sqlmodel import select as select_rows
 
@@ -124,7 +124,7 @@ def weigh(session: Session, settings: FeedbackSettings) -> Weights:
         session: one that only reads: nobody else should have to wait for this.
         settings: whose word counts, and whether signals teach.
     """
-    standing = assess(recent(session), settings)
+    standing = assess(recent(session), settings, corroborate=True)
     # No more weak labels than there are votes: signals are many, and say less.
     most = available(session, most=MOST_LABELS)
     return Weights(standing, labels(session, settings, standing, most=most))
@@ -228,8 +228,12 @@ def words(session: Session, round_id: str) -> list[Word]:
             Receipt.probability,
             Feedback.preferred_over,
             said_again().label("again"),
-            asked_before().label("asked_before"),
-            col(Exchange.person_id).label("asked_by"),
+            # In this order: whether somebody asked before is looked up where it matters.
+            and_(
+                col(Feedback.rating) > MIDDLING,
+                col(Exchange.person_id) == Feedback.person_id,
+                asked_before(),
+            ).label("liked_again"),
         )
         .select_from(Receipt)
         .join(Feedback, same_feedback())
@@ -241,7 +245,7 @@ def words(session: Session, round_id: str) -> list[Word]:
     edited = review.edits(
         session, select_rows(Receipt.feedback_id).where(Receipt.round_id == round_id)
     )
-    again = {row.id: row.exchange_id for row in rows if row.asked_before and _liked_own(row)}
+    again = {row.id: row.exchange_id for row in rows if row.liked_again}
     named = {row.id: row.preferred_over for row in rows if row.preferred_over is not None}
     worse = passed_over(session, again, named)
     # A delivery may hold a vote that still counts beside one that was cast again.
@@ -255,34 +259,34 @@ def words(session: Session, round_id: str) -> list[Word]:
         if row.accepted_by == trust.SIGNAL:
             signalled[row.exchange_id, row.choice, row.person_id].append(row.id)
     leads = {ids[0]: tuple(ids[1:]) for ids in signalled.values()}
-    return [
-        Word(
-            feedback_id=row.id,
-            person_id=row.person_id,
-            messages=tuple(decoded(row.messages)),
-            answer=(answer := str(decoded(row.choices)[row.choice]["text"])),
-            adapter_id=row.adapter_id,
-            rating=(
-                row.probability
-                if row.id in leads
-                else row.rating
-                if counts(row, "rating")
-                else None
-            ),
-            correction=edited.get(row.id, row.correction if counts(row, "correction") else None),
-            accepted_by=row.accepted_by or trust.POLICY,
-            worse=(
-                tuple(text for text in worse[row.id] if text != answer)
-                if row.id in worse and counts(row, "rating", "preferred_over")
-                else ()
-            ),
-            weight=1.0 if row.weight is None else row.weight,
-            right=_right(row),
-            also=leads.get(row.id, ()),
+    found = []
+    for row in rows:
+        name, accepted_by = row.id, row.accepted_by
+        if accepted_by == trust.SIGNAL and name not in leads:
+            continue
+        rating = row.rating if counts(row, "rating") else None
+        correction = row.correction if counts(row, "correction") else None
+        answer = str(decoded(row.choices)[row.choice]["text"])
+        passed: tuple[str, ...] = ()
+        if name in worse and counts(row, "rating", "preferred_over"):
+            passed = tuple(text for text in worse[name] if text != answer)
+        found.append(
+            Word(
+                name,
+                row.person_id,
+                tuple(decoded(row.messages)),
+                answer,
+                row.adapter_id,
+                row.probability if name in leads else rating,
+                edited.get(name, correction),
+                accepted_by or trust.POLICY,
+                passed,
+                weight=1.0 if row.weight is None else row.weight,
+                right=_right(row),
+                also=leads.get(name, ()),
+            )
         )
-        for row in rows
-        if row.accepted_by != trust.SIGNAL or row.id in leads
-    ]
+    return found
 
 
 @contextmanager
@@ -377,11 +381,6 @@ def release(session: Session, round_id: str, reason: str) -> int:
         .values(round_id=None, reason=reason, accepted_by=kept, updated_at=time.time())
     )
     return done.rowcount
-
-
-def _liked_own(row: Any) -> bool:
-    """Whether somebody liked an answer that they had asked for."""
-    return row.rating is not None and row.rating > MIDDLING and row.asked_by == row.person_id
 
 
 def _rivals(session: Session, rows: Sequence[Any]) -> list[Any]:

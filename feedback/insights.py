@@ -21,6 +21,7 @@ from feedback.proportions import Share, by_person
 from feedback.review_models import ReviewItem
 from feedback.settings import PROJECT
 from feedback.statements import MIDDLING
+from feedback.text import questions
 
 Every = Literal["day", "week", "month"]
 By = Literal["adapter", "language", "topic"]
@@ -335,5 +336,4 @@ def _fate(row: Any) -> str:
 
 
 def _question(messages: str) -> str:
-    asked = [each.get("content") for each in decoded(messages) if each.get("role") == "user"]
-    return str(asked[-1]) if asked else ""
+    return next(reversed(questions(decoded(messages))), "")

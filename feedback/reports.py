@@ -69,7 +69,7 @@ def trust(session: Session, settings: FeedbackSettings) -> dict[str, Any]:
         session: a session that only reads.
         settings: whose word counts.
     """
-    standing = assess(recent(session), settings)
+    standing = assess(recent(session), settings, corroborate=True)
     beyond = _beyond(session, settings)
     discounted = _discounted(standing, beyond)
     return {

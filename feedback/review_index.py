@@ -27,6 +27,7 @@ from feedback.review_models import (
 from feedback.review_search import indexed
 from feedback.rows import insert_rows, update_rows
 from feedback.settings import PROJECT
+from feedback.text import questions
 from feedback.words import runs
 
 AT_ONCE = 500
@@ -136,6 +137,5 @@ def _parts(row: Any) -> tuple[dict[str, Any], list[str], str]:
     body = decoded(row.body) or {}
     messages = decoded(row.messages) if row.messages else []
     choices = decoded(row.choices) if row.choices else []
-    asked = [str(each.get("content")) for each in messages if each.get("role") == "user"]
     answer = str(choices[row.choice].get("text")) if row.choice < len(choices) else ""
-    return body, asked, answer
+    return body, questions(messages), answer

@@ -92,7 +92,7 @@ class Standing:
         answers: how many answers were voted on.
         shared: how many of them by several accounts, or by a reviewer.
         decided: how many statements a reviewer decided.
-        corrections: whose corrections held up, and who is independent of whom.
+        corrections: whose corrections held up, and who is independent of whom, if asked for.
     """
 
     accounts: Mapping[str, Account] = field(default_factory=dict)
@@ -117,7 +117,9 @@ class Standing:
 _UNKNOWN = Weighed(1.0, None)
 
 
-def assess(statements: Sequence[Statement], settings: FeedbackSettings) -> Standing:
+def assess(
+    statements: Sequence[Statement], settings: FeedbackSettings, *, corroborate: bool = False
+) -> Standing:
     """Work out everybody's standing from what they said.
 
     Args:
@@ -125,6 +127,7 @@ def assess(statements: Sequence[Statement], settings: FeedbackSettings) -> Stand
             the last counts.
         settings: the age at which an account is grown up, what a younger one's word counts, and how
             close in time accounts appear that one person made up, and how like each other they speak.
+        corroborate: also work out whose corrections held up, which a quorum asks for.
     """
     if not statements:
         return Standing()
@@ -168,7 +171,11 @@ def assess(statements: Sequence[Statement], settings: FeedbackSettings) -> Stand
         answers=len(votes.items),
         shared=votes.shared(found),
         decided=sum(statement.decided is not None for statement in statements),
-        corrections=corroboration.assess(statements, circle_chance=settings.quorum_circle_chance),
+        corrections=(
+            corroboration.assess(statements, circle_chance=settings.quorum_circle_chance)
+            if corroborate
+            else Corroboration()
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 from feedback.columns import as_text, columns, decoded, here
 from feedback.models import Exchange, Feedback, Person, Receipt, Review
 from feedback.settings import PROJECT
+from feedback.text import questions
 from feedback.words import runs
 
 Kind = Literal["rating", "correction", "preference"]
@@ -107,14 +108,16 @@ def recent(session: Session) -> list[Statement]:
     # In the order in which it was said, not delivered; of what was said again the last counts.
     rows = session.connection().execute(newest).all()  # one by one they cost twice as much
     found: dict[tuple[object, ...], Statement] = {}
-    questions: dict[str, tuple[str, ...]] = {}
-    # Unpacked, since each attribute of a row is looked up: there are twelve thousand rows.
-    for _, _, name, person, key, exchange, choice, rating, fix, received, *about in sorted(rows):
+    known: dict[str, tuple[str, ...]] = {}
+    # Plain tuples, unpacked: there are twelve thousand rows, and each attribute would be looked up.
+    for _, _, name, person, key, exchange, choice, rating, fix, received, *about in sorted(
+        map(tuple, rows)
+    ):
         first_seen, origin, messages, choices = about
         liked, kind = _opinion(rating, fix)
-        asked = questions.get(messages)
-        if asked is None:
-            asked = questions[messages] = _asked(decoded(messages))
+        question = known.get(messages)
+        if question is None:
+            question = known[messages] = _asked(decoded(messages))
         answer = " ".join(str(decoded(choices)[choice]["text"]).casefold().split())
         said = answer if fix is None else fix
         found[exchange, choice, person, kind] = Statement(
@@ -123,8 +126,8 @@ def recent(session: Session) -> list[Statement]:
             key,
             kind,
             liked,
-            answer=(answer, *asked),
-            said=f"{' '.join(asked)[:MOST_CHARACTERS]} {said[:MOST_CHARACTERS]}",
+            answer=(answer, *question),
+            said=f"{' '.join(question)[:MOST_CHARACTERS]} {said[:MOST_CHARACTERS]}",
             first_seen_at=first_seen,
             received_at=received,
             imported=origin == IMPORTED,
@@ -143,9 +146,8 @@ def _opinion(rating: float | None, correction: str | None) -> tuple[bool | None,
 
 
 def _asked(messages: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
-    texts = [str(message["content"]) for message in messages if message["role"] == "user"]
     # Only letters and digits count: "What does it cost?" is "what does it cost".
-    return tuple(" ".join(runs(text)) for text in texts)
+    return tuple(" ".join(runs(text)) for text in questions(messages))
 
 
 def _decisions(session: Session) -> dict[str, bool]:

@@ -1,4 +1,9 @@
-"""What counts as text that can be kept, and a number with its noun. Knows nothing of where it goes."""
+"""What counts as text that can be kept, what somebody asked, and a number with its noun.
+
+Knows nothing of where it goes.
+"""
+
+from collections.abc import Iterable, Mapping
 
 from feedback.errors import Invalid, TooLarge
 
@@ -27,6 +32,11 @@ def checked(text: str, param: str, *, max_bytes: int) -> str:
             param=param,
         )
     return text
+
+
+def questions(messages: Iterable[Mapping[str, object]]) -> list[str]:
+    """Return what a person said in a conversation, oldest first."""
+    return [str(each["content"]) for each in messages if each["role"] == "user"]
 
 
 def counted(number: int, noun: str) -> str:

@@ -19,7 +19,8 @@ from feedback.ids import portions
 from feedback.models import Exchange, Feedback, Person, Receipt, Status
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.standing import Standing, assess
-from feedback.words import normalised
+from feedback.text import questions
+from feedback.words import runs
 
 REVIEWER = "reviewer"
 QUORUM = "quorum"
@@ -75,8 +76,9 @@ def settle(session: Session, settings: FeedbackSettings, standing: Standing | No
     Args:
         session: a writing session.
         settings: whose word counts.
-        standing: everybody's standing, where it is known already. Where it is not, it is worked out
-            if so many agree that strangers would do, and fewer wait for somebody who knows it.
+        standing: everybody's standing with their corrections, where it is known already. Where it
+            is not, it is worked out if so many agree that strangers would do, and fewer wait for
+            somebody who knows it.
 
     Returns:
         The number of corrections accepted.
@@ -93,7 +95,7 @@ def settle(session: Session, settings: FeedbackSettings, standing: Standing | No
     if not agreeing:
         return 0
     if standing is None:
-        standing = assess(statements.recent(session), settings)
+        standing = assess(statements.recent(session), settings, corroborate=True)
     asking = _asking_since(session, {row.person_id for said in agreeing for row in said})
     accepted = []
     for said in agreeing:
@@ -184,7 +186,8 @@ def _claims(
         .where(*waits)
     )
     waiting = session.connection().execute(said).all()
-    same = [normalised(row.correction) for row in waiting]
+    # Alike in these words where the claim is the same, and sometimes where it is not quite.
+    same = [" ".join(runs(row.correction)) for row in waiting]
     people: dict[str, set[str]] = defaultdict(set)
     for words, row in zip(same, waiting, strict=True):
         people[words].add(row.person_id)
@@ -192,7 +195,7 @@ def _claims(
     def enough(who: set[str]) -> bool:
         if len(who) < fewest or standing is None:
             return len(who) >= fewest
-        known = sum(standing.corrections.log_odds(person) for person in who)
+        known = sum(max(0.0, standing.corrections.log_odds(person)) for person in who)
         return len(who) >= settings.quorum_accounts or known >= _needed(settings)
 
     # With what the same person says of the same answer: the last of it counts.
@@ -240,8 +243,7 @@ def _claims(
     claims: dict[Claim, list[Any]] = defaultdict(list)
     for row in rows:
         if row.id not in replaced:
-            asked = [each["content"] for each in row.messages if each["role"] == "user"]
-            claims[claim(asked, row.correction)].append(row)
+            claims[claim(questions(row.messages), row.correction)].append(row)
     return claims
 
 

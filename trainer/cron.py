@@ -19,8 +19,8 @@ def next_times(expression: str, timezone: str, *, after_seconds: float, count: i
     """Return the next times (Unix seconds) of a cron expression.
 
     Args:
-        expression: five fields, or six with the seconds in front; where both a day of the month and a day of the week are named, both
-            have to hold.
+        expression: five fields, or six with the seconds in front; where both a day of the month and a
+            day of the week are named, both have to hold.
         timezone: an IANA name.
         after_seconds: Unix seconds; a time that is exactly this counts.
         count: how many at most; some expressions name fewer.

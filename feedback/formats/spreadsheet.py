@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 from feedback.formats.heed import PAGE
 from feedback.models import Exchange, Feedback, Receipt
 from feedback.settings import PROJECT
+from feedback.text import questions
 
 MARK = "\ufeff"
 GUARD = "'"
@@ -93,7 +94,7 @@ def export(session: Session) -> Iterator[str]:
 
 def _values(feedback: Feedback, receipt: Receipt, exchange: Exchange | None) -> tuple[Any, ...]:
     said = feedback.body
-    asked = [turn for turn in exchange.messages if turn["role"] == "user"] if exchange else []
+    asked = questions(exchange.messages) if exchange else []
     answered = exchange is not None and feedback.choice < len(exchange.choices)
     return (
         feedback.id,
@@ -109,7 +110,7 @@ def _values(feedback: Feedback, receipt: Receipt, exchange: Exchange | None) -> 
         feedback.preferred_over,
         feedback.signal,
         said.get("value"),
-        asked[-1]["content"] if asked else None,
+        asked[-1] if asked else None,
         exchange.choices[feedback.choice]["text"] if exchange and answered else None,
         exchange.model if exchange else None,
         exchange.adapter_id if exchange else None,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -89,6 +90,7 @@ def started(data_dir: Path, port: int | None, **settings: str) -> Iterator[Serve
                 # questions next to theirs, answered as before, would hold on to the old one.
                 "HEED_TRAINER__NEIGHBOUR_SHARE": "0",
                 "HEED_TRAINER__STEP_SHARE": "0.8",
+                "HEED_TRAINER__SCHEDULE": weekly(datetime.now(UTC)),
                 **os.environ,
                 **settings,
                 "HEED_FEEDBACK__DATA_DIR": str(data_dir),
@@ -103,6 +105,14 @@ def started(data_dir: Path, port: int | None, **settings: str) -> Iterator[Serve
         yield server
     finally:
         server.stop()
+
+
+def weekly(now: datetime) -> str:
+    """Return a weekly schedule, as cron, that is due half a week from now.
+
+    Rounds are asked for here: one that came by itself meanwhile would be in their way.
+    """
+    return f"0 3 * * {(now + timedelta(days=3)).isoweekday()}"
 
 
 def free_port() -> int:

@@ -20,7 +20,7 @@ RIGHT = "The lamp costs 59 dollars."
 def settle(store: Store, *, knowing: bool = False) -> int:
     """Let a quorum decide; knowing everybody's standing, or only where strangers would do."""
     with store.session(write=True) as session:
-        standing = assess(recent(session), store.settings) if knowing else None
+        standing = assess(recent(session), store.settings, corroborate=True) if knowing else None
         accepted = trust.settle(session, store.settings, standing)
         session.commit()
     return accepted
@@ -105,7 +105,7 @@ def test_one_alone_is_never_a_quorum_and_the_number_can_be_raised(store: Store) 
     aged(store, "ben")
     strict = store.settings.model_copy(update={"quorum_fewest": 3})
     with store.session(write=True) as session:
-        assert trust.settle(session, strict, assess(recent(session), strict)) == 0
+        assert trust.settle(session, strict, assess(recent(session), strict, corroborate=True)) == 0
     assert builders.receipt_of(store, first).status == "review"
 
 
