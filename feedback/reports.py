@@ -51,6 +51,7 @@ def signals(session: Session, settings: FeedbackSettings) -> dict[str, Any]:
         "satisfied": found.satisfied,
         "weight_cap": settings.signal_weight,
         "base_rate": found.base_rate,
+        "base_rate_error": found.base_rate_error,
         "auc": found.auc,
         "auc_low": found.auc_low,
         "brier": found.brier,

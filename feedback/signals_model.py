@@ -55,6 +55,8 @@ class Learnt:
         usable: whether weak labels may be made of it.
         reason: why it is not usable, in a sentence; empty where it is.
         base_rate: share of satisfied people, as it is weighed.
+        base_rate_error: its standard error (Kish's effective sample size); probabilities can hardly
+            be nearer to the truth than this.
         auc: probability that a satisfied person's signals look more satisfied (0.5 is chance).
         auc_low: 95% confident that the truth is above this.
         brier: mean squared error of the probabilities.
@@ -70,6 +72,7 @@ class Learnt:
     usable: bool
     reason: str
     base_rate: float | None = None
+    base_rate_error: float | None = None
     auc: float | None = None
     auc_low: float | None = None
     brier: float | None = None
@@ -166,6 +169,9 @@ def learn(
         usable=not reason,
         reason=reason,
         base_rate=base_rate,
+        base_rate_error=float(
+            np.sqrt(base_rate * (1 - base_rate) * (weight**2).sum()) / weight.sum()
+        ),
         auc=area,
         auc_low=low,
         brier=squared,

@@ -1,5 +1,6 @@
 """``heed feedback signals`` and ``heed feedback trust``: what signals mean, whose word counts less."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from serving.commands import output
@@ -27,7 +28,7 @@ def signals(as_json: output.Json = False) -> None:
         [
             ("  pairs", f"{found['pairs']:,} answers with a vote and signals"),
             ("  people", f"{found['people']:,}"),
-            ("  satisfied", f"{found['satisfied']:,}"),
+            ("  satisfied", _satisfied(found)),
             ("  AUC", _number(found["auc"])),
             ("  Brier score", _number(found["brier"])),
             ("  … of the base rate", _number(found["brier_base"])),
@@ -109,6 +110,14 @@ def _noise(noise: dict[str, Any]) -> str:
     if noise["wrong_share"] is None:
         return f"unknown: of {noise['votes']:,}, others judged the answers of {noise['judged']:,}"
     return f"{noise['wrong_share']:.1%}, told from {noise['judged']:,} of {noise['votes']:,}"
+
+
+def _satisfied(found: Mapping[str, Any]) -> str:
+    counted = f"{found['satisfied']:,}"
+    if found["base_rate"] is None:
+        return counted
+    share, error = found["base_rate"], found["base_rate_error"]
+    return f"{counted}; as they are weighed {share:.1%} ± {error:.1%}, and no probability is surer"
 
 
 def _number(value: float | None) -> str | None:

@@ -152,3 +152,12 @@ def test_the_library_is_loaded_only_to_learn() -> None:
         "import sys, feedback.harvest; sys.exit('sklearn' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_share_of_satisfied_people_is_known_as_well_as_so_many_pairs_tell() -> None:
+    few, many = (learned(clicks(2, answers=count, people=60)) for count in (200, 2_000))
+    assert few.base_rate_error == pytest.approx(0.034, abs=0.002)
+    assert many.base_rate_error == pytest.approx(0.011, abs=0.001)
+    made = clicks(2, answers=400, people=60)
+    uneven = learn(made.signals, made.satisfied, made.people, [1.0] * 200 + [1e-6] * 200)
+    assert uneven.base_rate_error == pytest.approx(0.034, abs=0.003)  # half of them hardly count

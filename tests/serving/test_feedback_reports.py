@@ -46,7 +46,7 @@ def test_signals_are_reported_with_their_calibration(store: Store) -> None:
     assert len(found["reliability"]) == 10
     told = done("feedback", "signals")
     assert "Signals teach, at a weight of 0.3" in told
-    assert "predicted" in told and "copy" in told
+    assert "predicted" in told and "copy" in told and "as they are weighed" in told
 
 
 def test_signals_of_an_empty_store_say_not_enough_and_what_to_send(store: Store) -> None:

@@ -61,7 +61,10 @@ def _scores(told: Mapping[str, Any]) -> None:
     theme.stat("Brier score", f"{told['brier']:.3f}", note, better)
     error = told["calibration_error"]
     if error is not None:
-        theme.stat("Calibration error", f"{error:.1%}", "how far probabilities are off")
+        least = (
+            f"how far probabilities are off; their mean is known to {told['base_rate_error']:.1%}"
+        )
+        theme.stat("Calibration error", f"{error:.1%}", least)
 
 
 def _diagram(told: Mapping[str, Any]) -> None:
