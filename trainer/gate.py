@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from feedback.errors import Invalid
+from feedback.text import counted
 from trainer import anchor_rule, conduct_rules, document_rule, rules, slice_rule
 from trainer.evidence import Evidence, Kind, Paired
 from trainer.rules import Rule
@@ -22,6 +23,7 @@ Group = tuple[Rule, list[Paired]]
 MOST_CAUGHT = 100
 """A report names so many lost items; the rules count them all."""
 _NAMED = 3
+_REASONS = 4
 _SHOWN_CHARACTERS = 80
 _VERBS: dict[Outcome, tuple[str, str]] = {
     "promote": ("promotes", "promote"),
@@ -349,7 +351,13 @@ def _summary(
         checked = sum(rule.outcome == "holds" for rule in applied)
         reasons.append(f"All {checked} rules that could be checked hold.")
     else:
-        reasons = [rule.sentence for rule in applied if rule.outcome == outcome]
+        said_so = [rule.sentence for rule in applied if rule.outcome == outcome]
+        reasons = said_so[:_REASONS]
+        if further := len(said_so) - len(reasons):
+            says = "says" if further == 1 else "say"
+            reasons.append(
+                f"{counted(further, 'further rule')} {says} the same; the round's report has each."
+            )
         reasons += unseen if outcome == "abstain" else []
     unchecked = [rule.sentence for rule in applied if rule.outcome == "not checked"]
     shown = [

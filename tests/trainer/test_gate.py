@@ -255,6 +255,19 @@ def test_long_texts_are_shortened_in_the_summary_only() -> None:
     assert report.caught[0].candidate_answer == long.candidate_answer
 
 
+@pytest.mark.parametrize(
+    ("suites", "said"), [(4, None), (5, "1 further rule says"), (7, "3 further rules say")]
+)
+def test_a_summary_gives_the_first_reasons_and_counts_the_others(
+    suites: int, said: str | None
+) -> None:
+    broken = [pairs("protected", f"suite-{at}", kept=180, lost=20) for at in range(suites)]
+    report = judge(evidence(*broken, PAST, NEW), PLAN)
+    assert len([each for each in report.rules if each.outcome == "refuse"]) == suites
+    assert report.summary.count("the candidate lost 20") == 4
+    assert (f"{said} the same" in report.summary) if said else ("further" not in report.summary)
+
+
 def test_a_true_loss_of_two_points_is_promoted_once_in_twenty_at_most() -> None:
     rng = np.random.default_rng(17)
     promoted = 0
