@@ -9,6 +9,7 @@ another turn follows, or none does; how long the conversation is.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, func
@@ -16,7 +17,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from feedback.columns import columns, here
-from feedback.ids import portions
+from feedback.ids import AT_ONCE, portions
 from feedback.models import Exchange, Feedback, Receipt, Review
 from feedback.settings import PROJECT
 from feedback.statements import MIDDLING
@@ -75,16 +76,26 @@ def pairs(session: Session, *, most: int, before: float | None = None) -> list[O
         most: so many at most.
         before: of votes that came before this time alone, in Unix seconds.
     """
-    found: dict[Slot, Observed] = {}
-    for delivered in (True, False):
-        left = most - len(found)
-        if left > 0:
-            votes = _votes(delivered=delivered, before=before).limit(left)
-            for row in session.connection().execute(votes).all():
-                slot = (row.exchange_id, row.choice, row.person_id)
+    beside: dict[Slot, Observed] = {}
+    alone: dict[Slot, Observed] = {}
+    met: set[Slot] = set()
+    # In parts, since the first may be enough; and each slot once, since one person may have voted
+    # on one answer ten thousand times.
+    for rows in session.connection().execute(_votes(before)).partitions(AT_ONCE):
+        fresh: dict[Slot, Observed] = {}
+        for row in rows:
+            slot = (row.exchange_id, row.choice, row.person_id)
+            if slot not in met:
+                met.add(slot)
                 # Newest first: the first vote that is met is the one in force.
                 satisfied = row.correction is None and row.rating > MIDDLING
-                found.setdefault(slot, Observed(slot, satisfied=satisfied))
+                fresh[slot] = Observed(slot, satisfied=satisfied)
+        clicked = _slots(session, fresh, col(Feedback.signal).is_not(None))
+        for slot, one in fresh.items():
+            (beside if slot in clicked else alone)[slot] = one
+        if len(beside) >= most:
+            break
+    found = dict(islice({**beside, **alone}.items(), most))
     observed = _few_of_each(found.values())
     observe(session, observed)
     return [one for one in observed if one.acted]
@@ -108,15 +119,21 @@ def unvoted(session: Session, *, most: int) -> list[Observed]:
             col(Feedback.exchange_id).is_not(None),
             col(Receipt.status) == "waiting",
             col(Receipt.round_id).is_(None),
-            ~_voted(),
         )
         .order_by(col(Feedback.id).desc())
-        .limit(4 * most)  # several signals are about one answer
     )
-    slots: dict[Slot, None] = {}
-    for row in session.connection().execute(query).all():
-        slots[row.exchange_id, row.choice, row.person_id] = None
-    observed = _few_of_each(Observed(slot) for slot in list(slots)[:most])
+    voted: dict[Slot, bool] = {}
+    left = 4 * most  # several signals are about one answer
+    for rows in session.connection().execute(query).partitions(AT_ONCE):
+        slots = [(row.exchange_id, row.choice, row.person_id) for row in rows]
+        fresh = dict.fromkeys(slot for slot in slots if slot not in voted)
+        votes = _slots(session, fresh, _is_vote())
+        voted |= {slot: slot in votes for slot in fresh}
+        left -= sum(not voted[slot] for slot in slots)
+        if left <= 0 or len(voted) - sum(voted.values()) >= most:
+            break
+    free = [slot for slot, has in voted.items() if not has]
+    observed = _few_of_each(Observed(slot) for slot in free[:most])
     observe(session, observed)
     return observed
 
@@ -136,14 +153,8 @@ def observe(session: Session, observed: Sequence[Observed]) -> None:
         _deliver(session, ids, of_exchange, ending)
 
 
-def _votes(*, delivered: bool, before: float | None) -> Select[Any]:
-    clicked = aliased(Feedback)
-    beside = exists().where(
-        col(clicked.exchange_id) == col(Feedback.exchange_id),
-        col(clicked.choice) == col(Feedback.choice),
-        col(clicked.person_id) == col(Feedback.person_id),
-        col(clicked.signal).is_not(None),
-    )
+def _votes(before: float | None) -> Select[Any]:
+    """The newest votes that nobody took back or refused."""
     refused = exists().where(
         col(Review.feedback_id) == col(Feedback.id), col(Review.decision) == "refuse"
     )
@@ -166,25 +177,39 @@ def _votes(*, delivered: bool, before: float | None) -> Select[Any]:
             col(Receipt.status).not_in(["withdrawn", "forgotten"]),
             ~refused,
             *(() if before is None else (col(Feedback.received_at) < before,)),
-            beside if delivered else ~beside,
         )
         .order_by(col(Receipt.feedback_id).desc())
     )
 
 
-def _voted() -> ColumnElement[bool]:
-    """Whether the same person voted on the same answer."""
-    vote, fate = aliased(Feedback), aliased(Receipt)
-    return exists().where(
-        col(vote.exchange_id) == col(Feedback.exchange_id),
-        col(vote.choice) == col(Feedback.choice),
-        col(vote.person_id) == col(Feedback.person_id),
-        col(vote.rating).is_not(None)
-        | col(vote.correction).is_not(None)
-        | col(vote.preferred_over).is_not(None),
-        col(fate.feedback_id) == col(vote.id),
-        col(fate.status).not_in(["withdrawn", "forgotten"]),
+def _is_vote() -> ColumnElement[bool]:
+    return (
+        col(Feedback.rating).is_not(None)
+        | col(Feedback.correction).is_not(None)
+        | col(Feedback.preferred_over).is_not(None)
     )
+
+
+def _slots(session: Session, slots: Iterable[Slot], of: ColumnElement[bool]) -> set[Slot]:
+    """Who said something of a kind of these answers, among others, and did not take it back.
+
+    Asked of many at once, and of each answer once: what was said of one is read from end to end.
+    """
+    found: set[Slot] = set()
+    for some in portions({slot[0] for slot in slots}):
+        query = (
+            columns(Feedback.exchange_id, Feedback.choice, Feedback.person_id)
+            .distinct()
+            .select_from(Feedback)
+            .join(Receipt, col(Receipt.feedback_id) == Feedback.id)
+            .where(
+                col(Feedback.exchange_id).in_(some),
+                of,
+                col(Receipt.status).not_in(["withdrawn", "forgotten"]),
+            )
+        )
+        found.update(map(tuple, session.connection().execute(query)))
+    return found
 
 
 def window() -> ColumnElement[str]:
