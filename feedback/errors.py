@@ -88,6 +88,14 @@ class StorageFull(HeedError):
 
 
 class Busy(HeedError):
-    """Too much is in flight; come back in a moment."""
+    """Too much is in flight, or was sent lately; come back later.
+
+    Args:
+        after_seconds: when that makes sense.
+    """
 
     code = "busy"
+
+    def __init__(self, message: str, *, param: str | None = None, after_seconds: int = 1) -> None:
+        super().__init__(message, param=param)
+        self.after_seconds = after_seconds

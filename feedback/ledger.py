@@ -137,13 +137,12 @@ def apply(
     exchanges = [item for item in items if isinstance(item, Exchange)]
     tolds = [item for item in items if isinstance(item, Told)]
     now = time.time()
-    if items:
-        _add_people(session, {item.person_id: item.people_key_id for item in items}, now)
     if exchanges:
         session.execute(insert(Exchange), [exchange.model_dump() for exchange in exchanges])
-    if not tolds:
-        return [None for _ in items]
-    results = _take(session, tolds, settings, now)
+    results = _take(session, tolds, settings, now) if tolds else []
+    # Of what was refused nothing is kept, nor who sent it.
+    heard = [told for told, done in zip(tolds, results, strict=True) if isinstance(done, Taken)]
+    _add_people(session, {item.person_id: item.people_key_id for item in (*exchanges, *heard)}, now)
     answers = iter(results)
     return [None if isinstance(item, Exchange) else next(answers) for item in items]
 

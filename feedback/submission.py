@@ -3,6 +3,7 @@
 The field names are those of `POST /v1/feedback`.
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -23,6 +24,9 @@ from feedback.settings import FeedbackSettings
 from feedback.text import checked
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+# Numbers as JSON has them: true is none, and would be the worst rating of five.
+Number = Annotated[float, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
 MEASURED = ("dwell", "session_end", "session_length")
 """Signals whose value is a time in seconds."""
 _ABOUT = frozenset(("completion_id", "conversation_id", "choice", "event_id", "user", "created_at"))
@@ -55,20 +59,22 @@ class Submission(BaseModel):
     conversation_id: Name | None = Field(
         None, description="For signals about a whole session: its conversation."
     )
-    choice: int = Field(0, ge=0, le=127, description="Which of several answers; the first is 0.")
+    choice: Whole = Field(0, ge=0, le=127, description="Which of several answers; the first is 0.")
     event_id: Name | None = Field(
-        None, description="Your id of this event: sent again, it changes nothing."
+        None,
+        description="Your id of this event: sent again, it changes nothing. Of two applications that "
+        "send here each should begin its ids with a name of its own.",
     )
     user: Name | None = Field(None, description="Who says so; kept as a keyed hash only.")
-    created_at: Annotated[float, BeforeValidator(_unix_seconds)] | None = Field(
+    created_at: Annotated[Number, BeforeValidator(_unix_seconds)] | None = Field(
         None, ge=0, description="When they said so: Unix seconds or ISO 8601 with offset."
     )
-    rating: Literal["up", "down"] | float | None = Field(
+    rating: Literal["up", "down"] | Number | None = Field(
         None, description="`up`, `down`, or a number from 1 to `scale`."
     )
-    scale: int | None = Field(None, ge=2, le=100, description="Largest number of a rating: 5.")
-    survey: dict[Name, str | float] | None = Field(
-        None, max_length=50, description="Questions and their answers."
+    scale: Whole | None = Field(None, ge=2, le=100, description="Largest number of a rating: 5.")
+    survey: dict[Name, str | Number] | None = Field(
+        None, min_length=1, max_length=50, description="Questions and their answers."
     )
     correction: str | None = Field(
         None, min_length=1, description="The answer as it should have been."
@@ -85,7 +91,7 @@ class Submission(BaseModel):
         description="What they did: copy, regenerate, retry, edit (and sent again), click, dwell, "
         "follow_up, abandon, bounce, session_end, or a name of your own.",
     )
-    value: float | None = Field(
+    value: Number | None = Field(
         None, description="Size of the signal: seconds, for dwell and session_end."
     )
 
@@ -100,8 +106,7 @@ class Submission(BaseModel):
             raise ValueError(
                 "completion_id: only signals and surveys may name a conversation alone"
             )
-        if self.correction is not None and not self.correction.strip():
-            raise ValueError("correction: it is empty; send the answer as it should have been")
+        self._check_words()
         if isinstance(self.rating, float):
             if self.scale is None:
                 raise ValueError("scale: say the largest number that this rating could have been")
@@ -113,6 +118,14 @@ class Submission(BaseModel):
         if any(isinstance(answer, float) and not math.isfinite(answer) for answer in answers):
             raise ValueError("survey: numbers must be finite")  # JSON has no others
         return self
+
+    def _check_words(self) -> None:
+        if self.correction is not None and not self.correction.strip():
+            raise ValueError("correction: it is empty; send the answer as it should have been")
+        if self.comment is not None and not self.comment.strip():
+            raise ValueError("comment: it is empty; leave it out where nothing is remarked")
+        if self.reasons and not all(map(str.strip, self.reasons)):
+            raise ValueError("reasons: one of them is empty")
 
     def _check_value(self, value: float) -> None:
         if not math.isfinite(value):
@@ -186,6 +199,9 @@ def parse_json(text: bytes) -> Submission:
     try:
         return Submission.model_validate_json(text)
     except ValidationError as error:
+        if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
+            with contextlib.suppress(ValueError, RecursionError):
+                return parse(json.loads(text))  # knows which field holds half a surrogate pair
         raise _invalid(error) from error
 
 

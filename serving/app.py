@@ -19,7 +19,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from feedback import privacy
-from feedback.errors import HeedError, Invalid, NotFound, TooLarge
+from feedback.errors import Busy, HeedError, Invalid, NotFound, TooLarge
 from feedback.people import people_key
 from feedback.store import Store
 from feedback.submission import first_fault
@@ -278,7 +278,9 @@ async def _heed_error(request: Request, fault: Exception) -> Response:
     status = wire.STATUS[fault.code]
     if fault.code == "invalid" and _takes_feedback(request):
         status = 422
-    headers = {"Retry-After": "1"} if fault.code in ("busy", "unavailable", "full") else None
+    headers = None
+    if fault.code in ("busy", "unavailable", "full"):
+        headers = {"Retry-After": str(fault.after_seconds if isinstance(fault, Busy) else 1)}
     return _json(wire.error(fault), status, headers)
 
 

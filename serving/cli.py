@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from feedback.errors import HeedError
+from feedback.errors import HeedError, Invalid
 from serving.commands import (
     adapters,
     canary,
@@ -43,6 +43,11 @@ class _Heed(TyperGroup):
             output.fail(ctx, fault)
         except OSError as fault:
             output.fail(ctx, output.from_os(fault))
+        except UnicodeEncodeError as fault:
+            if not any("\udc80" <= letter <= "\udcff" for letter in str(fault.object)):
+                raise
+            # What the shell passed on byte by byte may name a file, and nothing else.
+            output.fail(ctx, Invalid("An argument is no valid UTF-8; type it anew."))
 
 
 app = typer.Typer(

@@ -129,7 +129,8 @@ def prove(
             session.commit()
         raise Busy(
             "Too many wrong passwords. Wait a quarter of an hour, or have somebody with a shell on "
-            "the server run `heed people password NAME`."
+            "the server run `heed people password NAME`.",
+            after_seconds=int(WINDOW_SECONDS),
         )
     right = accounts.verify(account, password, settings.password_memory_mib)
     with store.session(write=True) as session:

@@ -8,6 +8,7 @@ audience of its own, a random secret of 256 bits.
 
 import contextlib
 import hashlib
+import math
 import os
 import secrets
 import time
@@ -199,7 +200,8 @@ class Tally:
         if count >= self.MOST:
             raise Busy(
                 f"{self.MOST} pieces of feedback on one answer within an hour are enough; come "
-                "back later."
+                "back later.",
+                after_seconds=math.ceil(began + self.SECONDS - now),
             )
         self._counts[who] = began, count + 1
         self._counts.move_to_end(who)

@@ -44,6 +44,7 @@ _FROM_STRING: dict[str, Callable[[str], Any]] = {
     "scale": int,
     "value": float,
     "survey": json.loads,
+    "created_at": lambda text: float(text) if text.replace(".", "", 1).isdecimal() else text,
 }
 
 

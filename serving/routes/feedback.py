@@ -49,7 +49,7 @@ async def submit(
 async def post(request: Request) -> Response:
     """Take a rating, correction, comment, preference or signal; 201 once it is on the disk."""
     parts, who = await heed(request), await voter(request)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type(request)
     if kind != "application/json" and not kind.endswith("+json"):
         raise Unsupported(
             f"Send JSON with content-type application/json, not {kind!r}.", param="content-type"
@@ -73,11 +73,27 @@ def read(feedback_id: str, parts: Parts, who: AsVoter) -> dict[str, Any]:
 def withdraw(feedback_id: str, parts: Parts, who: AsVoter) -> dict[str, Any]:
     """Take a vote back, as long as no round has learned from it."""
     with parts.store.session(write=True) as session:
-        _, feedback = receipts.receipt(session, feedback_id)
-        _own(who, feedback)
+        found, feedback = receipts.receipt(session, feedback_id)
+        if found.status != "forgotten":  # which is withdrawn for good
+            _own(who, feedback)
         found = receipts.withdraw(session, feedback_id)
         session.commit()
     return wire.receipt(found, feedback.exchange_id)
+
+
+def media_type(request: Request) -> str:
+    """Return what the body is said to be.
+
+    Raises:
+        Unsupported: it is packed.
+    """
+    packed = request.headers.get("content-encoding", "identity").strip().lower()
+    if packed != "identity":
+        raise Unsupported(
+            f"Send it unpacked: content-encoding {packed!r} is not read here.",
+            param="content-encoding",
+        )
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _told(parts: Heed, who: Caller | Grant, submission: Submission) -> Told:

@@ -16,6 +16,7 @@ from feedback.submission import parse_json
 from serving import wire
 from serving.auth import Caller
 from serving.context import AsClient, Heed, Parts
+from serving.routes.feedback import media_type
 
 router = APIRouter(tags=["feedback"])
 
@@ -34,12 +35,12 @@ longer than that, so whatever is said after the answer to a batch comes after al
     openapi_extra={"requestBody": {"required": True, "content": _NDJSON}},
 )
 async def batch(request: Request, parts: Parts, who: AsClient) -> Response:
-    """Take many, a JSON object per line; each line gets its own result, in order.
+    """Take many, a JSON object per line; each line gets its own result, in order, and a blank one none.
 
     All lines share one transaction and one fsync. Where the database takes none of them, the whole
     batch is refused (503 or 507) and may be sent again: events with an `event_id` are taken once.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type(request)
     if kind != MEDIA_TYPE:
         raise Unsupported(
             f"Send NDJSON with content-type {MEDIA_TYPE}, not {kind!r}.", param="content-type"

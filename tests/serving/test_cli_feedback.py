@@ -44,6 +44,7 @@ def test_a_receipt_says_what_became_of_one_vote(store: Store) -> None:
     assert "Waits for the next round" in told
     assert "[red]lamp[/red]" in told
     assert "No feedback 'fbk_none'" in fault("receipt", "fbk_none")
+    assert "no valid UTF-8" in fault("receipt", "fbk_\udcff")
 
 
 def test_export_writes_every_row_to_a_file(store: Store, tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """Sending feedback: every kind of it, doubled and late, and what is refused."""
 
+import gzip
+import json
 import time
 from typing import Any
 
 import openai
 import pytest
+from sqlmodel import select
 
+from feedback.models import Person
 from tests.builders import feedback_of, receipt_of
 from tests.serving.conftest import Server, fault
 
@@ -119,6 +123,14 @@ def test_who_says_so_is_kept_as_a_hash(server: Server) -> None:
         ({"rating": "sideways"}, 422, "rating"),
         ({"rating": 4}, 422, "scale"),
         ({"rating": 6, "scale": 5}, 422, "rating"),
+        ({"rating": True, "scale": 5}, 422, "rating"),
+        ({"rating": "up", "created_at": True}, 422, "created_at"),
+        ({"rating": "up", "choice": False}, 422, "choice"),
+        ({"signal": "dwell", "value": True}, 422, "value"),
+        ({"survey": {"clear?": True}}, 422, "survey"),
+        ({"survey": {}}, 422, "survey"),
+        ({"comment": " \n"}, 422, "comment"),
+        ({"reasons": ["short", " "]}, 422, "reasons"),
         ({"rating": "up", "choice": 1}, 422, "choice"),
         ({"rating": "up", "choice": -1}, 422, "choice"),
         ({"rating": "up", "mood": "good"}, 422, "mood"),
@@ -254,6 +266,50 @@ def test_an_update_that_cannot_be_read_is_refused(server: Server, body: bytes) -
     )
     assert answer.status_code == 400, answer.text
     fault(answer)
+
+
+@pytest.mark.parametrize("told_at", ["1700000000", "1700000000.5", "2023-11-14T22:13:20Z"])
+def test_an_update_may_say_when_in_seconds_or_as_iso(server: Server, told_at: str) -> None:
+    metadata = {"rating": "up", "created_at": told_at}
+    answer = server.http.post(f"/v1/chat/completions/{server.asked()}", json={"metadata": metadata})
+    assert answer.status_code == 200, answer.text
+    kept = feedback_of(server.store, answer.json()["heed"]["id"])
+    assert kept.told_at == pytest.approx(1_700_000_000, abs=0.5)
+
+
+def test_half_a_surrogate_pair_is_refused_by_the_name_of_its_field(server: Server) -> None:
+    answer = server.http.post(
+        "/v1/feedback",
+        content=b'{"completion_id": "%s", "comment": "\\ud800"}' % server.asked().encode(),
+        headers={"content-type": "application/json"},
+    )
+    assert answer.status_code == 422
+    assert fault(answer)["param"] == "comment"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/v1/feedback", "application/json"), ("/v1/feedback/batch", "application/x-ndjson")],
+)
+def test_what_is_packed_is_not_read(server: Server, path: str, kind: str) -> None:
+    said = json.dumps({"completion_id": server.asked(), "rating": "up"}).encode()
+    headers = {"content-type": kind, "content-encoding": "gzip"}
+    answer = server.http.post(path, content=gzip.compress(said), headers=headers)
+    assert answer.status_code == 415
+    assert fault(answer)["param"] == "content-encoding"
+
+
+def test_of_what_is_refused_nobody_is_remembered(server: Server) -> None:
+    def people() -> set[str]:
+        with server.store.session() as session:
+            return {each.id for each in session.exec(select(Person))}
+
+    server.asked()
+    before = people()
+    assert server.tell(completion_id="chatcmpl-none", rating="up", user="nobody").status_code == 404
+    assert people() == before
+    server.told(completion_id=server.asked(), rating="up", user="somebody")
+    assert len(people()) == len(before) + 1
 
 
 def test_an_update_of_an_unknown_completion_is_refused(server: Server) -> None:

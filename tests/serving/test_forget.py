@@ -234,6 +234,11 @@ def test_with_keys_whoever_holds_the_id_can_still_ask_what_became_of_it(own: Ser
     assert own.http.delete(f"/v1/users/{key_id}", headers=admin).json()["feedback"] == 1
     receipt = own.http.get(f"/v1/feedback/{told}", headers=client)
     assert receipt.json()["status"] == "forgotten"
+    withdrawn = own.http.delete(f"/v1/feedback/{told}", headers=client)
+    assert (withdrawn.status_code, withdrawn.json()) == (200, receipt.json())
+    asked_for = {"completion_id": made}
+    token = own.http.post("/v1/feedback/tokens", json=asked_for, headers=client)
+    assert token.status_code == 404 and fault(token)["param"] == "completion_id"
     with own.store.session() as session:
         assert receipts.totals(session)["people"] == 0
 

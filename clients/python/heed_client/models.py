@@ -13,6 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from heed_client.errors import Invalid
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+# Numbers as JSON has them: True is none, and would be the worst rating of five.
+Number = Annotated[float, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
 TEACHING = ("rating", "survey", "correction", "comment", "reasons", "preferred_over", "signal")
 _MAY_NAME_A_CONVERSATION = ("signal", "survey")
 
@@ -73,18 +76,18 @@ class Feedback(BaseModel):
     conversation_id: Name | None = Field(
         None, description="For signals and surveys about a whole session: its conversation."
     )
-    choice: int = Field(0, ge=0, le=127, description="Which of several answers; the first is 0.")
+    choice: Whole = Field(0, ge=0, le=127, description="Which of several answers; the first is 0.")
     event_id: Name = Field(default_factory=new_event_id, description="Id of this event.")
     user: Name | None = Field(None, description="Who says so; the server keeps a keyed hash.")
-    created_at: Annotated[float, BeforeValidator(_unix_seconds)] = Field(
+    created_at: Annotated[Number, BeforeValidator(_unix_seconds)] = Field(
         default_factory=time.time, ge=0, allow_inf_nan=False, description="When: Unix seconds."
     )
-    rating: Literal["up", "down"] | float | None = Field(
+    rating: Literal["up", "down"] | Number | None = Field(
         None, description="`up`, `down`, or a number from 1 to `scale`."
     )
-    scale: int | None = Field(None, ge=2, le=100, description="Largest number of a rating.")
-    survey: dict[Name, str | float] | None = Field(
-        None, max_length=50, description="Questions and their answers."
+    scale: Whole | None = Field(None, ge=2, le=100, description="Largest number of a rating.")
+    survey: dict[Name, str | Number] | None = Field(
+        None, min_length=1, max_length=50, description="Questions and their answers."
     )
     correction: str | None = Field(
         None, min_length=1, description="The answer as it should have been."
@@ -99,7 +102,7 @@ class Feedback(BaseModel):
     signal: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None = Field(
         None, description="What they did: copy, regenerate, retry, edit, click, dwell …"
     )
-    value: float | None = Field(None, description="Size of the signal, e.g. dwell in seconds.")
+    value: Number | None = Field(None, description="Size of the signal, e.g. dwell in seconds.")
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "Feedback":
@@ -112,8 +115,7 @@ class Feedback(BaseModel):
             raise ValueError(
                 "completion_id: only signals and surveys may name a conversation alone"
             )
-        if self.correction is not None and not self.correction.strip():
-            raise ValueError("correction: it is empty; send the answer as it should have been")
+        self._check_words()
         if isinstance(self.rating, float):
             if self.scale is None:
                 raise ValueError("scale: say the largest number that this rating could have been")
@@ -129,6 +131,14 @@ class Feedback(BaseModel):
         for name in type(self).model_fields:
             _check_texts(name, getattr(self, name))
         return self
+
+    def _check_words(self) -> None:
+        if self.correction is not None and not self.correction.strip():
+            raise ValueError("correction: it is empty; send the answer as it should have been")
+        if self.comment is not None and not self.comment.strip():
+            raise ValueError("comment: it is empty; leave it out where nothing is remarked")
+        if self.reasons and not all(map(str.strip, self.reasons)):
+            raise ValueError("reasons: one of them is empty")
 
     def _check_value(self, value: float) -> None:
         if not math.isfinite(value):
