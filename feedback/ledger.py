@@ -141,8 +141,11 @@ def apply(
         session.execute(insert(Exchange), [exchange.model_dump() for exchange in exchanges])
     results = _take(session, tolds, settings, now) if tolds else []
     # Of what was refused nothing is kept, nor who sent it.
-    heard = [told for told, done in zip(tolds, results, strict=True) if isinstance(done, Taken)]
-    _add_people(session, {item.person_id: item.people_key_id for item in (*exchanges, *heard)}, now)
+    people = {exchange.person_id: exchange.people_key_id for exchange in exchanges}
+    for told, done in zip(tolds, results, strict=True):
+        if isinstance(done, Taken):
+            people[told.person_id] = told.people_key_id
+    _add_people(session, people, now)
     answers = iter(results)
     return [None if isinstance(item, Exchange) else next(answers) for item in items]
 
