@@ -140,10 +140,11 @@ def apply(
     if exchanges:
         session.execute(insert(Exchange), [exchange.model_dump() for exchange in exchanges])
     results = _take(session, tolds, settings, now) if tolds else []
-    # Of what was refused nothing is kept, nor who sent it.
+    # Of what was refused nothing is kept, nor who sent it; and who was forgotten since they said it
+    # is not remembered because it comes again.
     people = {exchange.person_id: exchange.people_key_id for exchange in exchanges}
     for told, done in zip(tolds, results, strict=True):
-        if isinstance(done, Taken):
+        if isinstance(done, Taken) and not done.repeated:
             people[told.person_id] = told.people_key_id
     _add_people(session, people, now)
     answers = iter(results)

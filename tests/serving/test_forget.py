@@ -218,6 +218,10 @@ def test_over_http_only_an_admin_forgets_and_late_feedback_finds_nothing(own: Se
     assert own.http.get(f"/v1/chat/completions/{completion}").status_code == 404
     assert own.http.delete("/v1/users/ana%2Fwith%20a%20slash").json()["deleted"] is False
     assert own.http.delete("/v1/users/").status_code in (400, 404)
+    again = own.tell(completion_id=completion, rating="up", user="ana/with a slash", event_id="e")
+    assert again.status_code == 404
+    with own.store.session() as session:
+        assert session.exec(select(Person)).all() == []
     # Who comes back is somebody new.
     assert own.told(completion_id=own.asked(user="ana/with a slash"), rating="up")
 
