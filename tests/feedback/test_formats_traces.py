@@ -6,53 +6,12 @@ from typing import Any
 import pytest
 
 from feedback.errors import Invalid
-from feedback.formats import score
 from feedback.formats.names import In
-from feedback.formats.records import Unusable
 from feedback.store import Store
 from tests.feedback.imports import KEY, lines, only, read, reason, stored, take
 
 ASKED = [{"role": "user", "content": "How much?"}]
 REPLY = {"role": "assistant", "content": "59 dollars."}
-
-
-# -- what a score means ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "scale", "said"),
-    [
-        ("user-feedback", 1, None, {"rating": "up"}),
-        ("user-feedback", 0, None, {"rating": "down"}),
-        ("thumbs", -1.0, None, {"rating": "down"}),
-        ("helpful", True, None, {"rating": "up"}),
-        ("rating", "thumbs_down", None, {"rating": "down"}),
-        ("rating", 4, 5, {"rating": 4.0, "scale": 5}),
-        ("rating", 1, 5, {"rating": 1.0, "scale": 5}),
-        ("quality", 0.5, None, {"rating": 50.5, "scale": 100}),
-        ("rating", "so so", None, {"survey": {"rating": "so so"}}),
-        ("latency", 0.9, None, {"survey": {"latency": 0.9}}),
-        ("hallucination", True, None, {"survey": {"hallucination": 1.0}}),
-    ],
-)
-def test_a_score_is_a_rating_where_its_name_speaks_of_liking(
-    name: str, value: Any, scale: int | None, said: dict[str, Any]
-) -> None:
-    assert score.said(name, value, scale=scale) == said
-
-
-def test_a_share_keeps_its_place_between_worst_and_best() -> None:
-    said = score.said("quality", 0.25)
-    assert (said["rating"] - 1) / (said["scale"] - 1) == pytest.approx(0.25)
-
-
-@pytest.mark.parametrize(
-    ("value", "scale", "why"),
-    [(4, None, "say how far its scale goes"), (7, 5, "outside of 1 to 5"), (None, None, "without")],
-)
-def test_a_rating_outside_its_scale_is_no_rating(value: Any, scale: int | None, why: str) -> None:
-    with pytest.raises(Unusable, match=why):
-        score.said("rating", value, scale=scale)
 
 
 # -- Langfuse ----------------------------------------------------------------------------------
@@ -130,6 +89,9 @@ def test_the_apis_pages_are_read_too() -> None:
         ({"data_type": "CATEGORICAL", "string_value": "good", "value": 3}, {"rating": "up"}),
         ({"data_type": "TEXT", "string_value": "Hm", "value": None}, {"comment": "Hm"}),
         ({"name": "toxicity", "value": 0.1}, {"survey": {"toxicity": 0.1}}),
+        ({"name": "thumbs_down", "data_type": "BOOLEAN", "value": 1}, {"rating": "down"}),
+        ({"name": "incorrect", "data_type": "BOOLEAN", "value": 0}, {"rating": "up"}),
+        ({"name": "dislike", "value": 1}, {"rating": "down"}),
     ],
 )
 def test_langfuses_types_of_scores(more: dict[str, Any], said: dict[str, Any]) -> None:
