@@ -29,7 +29,9 @@ ROLES = {
     "observation": "tool",
 }
 NOT_TEXT = "a message holds something else than text"
+NO_ANSWER = "the answer is no text"
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
+_THOUGHTS = frozenset({"thought", "thinking", "redacted_thinking", "reasoning"})
 
 
 def turns(value: Any) -> list[dict[str, Any]]:
@@ -55,10 +57,9 @@ def turn(message: Any) -> dict[str, Any]:
     """
     if not isinstance(message, dict):
         raise Unusable("a message is no object")
-    said = message.get("role", message.get("from", message.get("type")))
-    role = ROLES.get(said.lower()) if isinstance(said, str) else None
+    role = _role(message)
     if role is None or role == "tool_call":
-        raise Unusable("a message's role is not understood", repr(said)[:80])
+        raise Unusable("a message's role is not understood", repr(_said_by(message))[:80])
     calls = message.get("tool_calls")
     content = message.get("content", message.get("value"))
     made: dict[str, Any] = {
@@ -70,6 +71,15 @@ def turn(message: Any) -> dict[str, Any]:
     if role == "tool" and isinstance(message.get("tool_call_id"), str):
         made["tool_call_id"] = message["tool_call_id"]
     return made
+
+
+def _role(message: dict[str, Any]) -> str | None:
+    said = _said_by(message)
+    return ROLES.get(said.lower()) if isinstance(said, str) else None
+
+
+def _said_by(message: dict[str, Any]) -> Any:
+    return message.get("role", message.get("from", message.get("type")))
 
 
 def text(content: Any) -> str:
@@ -93,9 +103,10 @@ def text(content: Any) -> str:
 
 
 def answer(value: Any) -> str:
-    """Return the text of an answer: a text, a message, a list that ends with one, or a reply.
+    """Return the text of an answer: a text, its parts, a message, messages that end with one, a reply.
 
-    Traces keep whatever a program returned, so JSON within a string is looked into as well.
+    Traces keep whatever a program returned, so JSON within a string is looked into as well. What a
+    model thought before it answered is no part of the answer.
 
     Raises:
         Unusable: there is no text in it.
@@ -103,19 +114,43 @@ def answer(value: Any) -> str:
     value = unwrapped(value)
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and value and isinstance(value[-1], dict):
-        return answer(value[-1])
+    if isinstance(value, list):
+        return _last(value)
     if isinstance(value, dict):
         if value.get("choices"):
             return answer(value["choices"])
         for key in ("message", "content", "output", "answer", "text", "response", "value"):
             if value.get(key):
-                return text(value[key]) if key == "content" else answer(value[key])
+                return text(_spoken(value[key])) if key == "content" else answer(value[key])
         if value.get("messages"):
             return answer(value["messages"])
         if value.get("generations"):
             return answer(value["generations"])
-    raise Unusable("the answer is no text")
+    raise Unusable(NO_ANSWER)
+
+
+def _last(values: list[Any]) -> str:
+    """The text of one answer's parts, or else of the last message that the assistant sent."""
+    values = _spoken(values)
+    objects = [each for each in values if isinstance(each, dict)]
+    roles = [_role(each) for each in objects]
+    if any(roles):
+        objects = [each for each, role in zip(objects, roles, strict=True) if role == "assistant"]
+    elif any(str(each.get("type")) in _TEXT_PARTS for each in objects):
+        return text(values)
+    if not objects:
+        raise Unusable(NO_ANSWER)
+    return answer(objects[-1])
+
+
+def _spoken(content: Any) -> Any:
+    if not isinstance(content, list):
+        return content
+    return [
+        each
+        for each in content
+        if not (isinstance(each, dict) and str(each.get("type")) in _THOUGHTS)
+    ]
 
 
 def prompt(value: Any) -> list[dict[str, Any]]:
@@ -155,7 +190,7 @@ def _is_said(value: Any) -> bool:
         first = first[0]
     if not isinstance(first, dict):
         return False
-    is_part = first.get("type") == "text" and "text" in first
+    is_part = str(first.get("type")) in {"text"} | _THOUGHTS and "text" in first
     return is_part or bool({"role", "messages", "choices"} & first.keys())
 
 

@@ -50,10 +50,11 @@ _LIKING = re.compile(
     rf"\b(?:{_GOOD.removesuffix('|correct|correctness|accurate')}|feedbacks?|ratings?|thumbs?|votes?|"
     r"helps?|helping|quality|csat|likert|stars?|prefer(?:s|red|ences?)?|user eval(?:uation)?s?|"
     r"(?:user|human|star)(?:feedback|ratings?|scores?|eval(?:uation)?s?))\b|"
-    rf"\b(?:correct|correctness|accurate){_OF_IT}|"
+    rf"\b(?:correct|correctness|accurate)(?: scores?)?{_OF_IT}|"
     r"^(?:please )?rate(?: (?:it|this|the|answer|response).*)?$|"
     r"^(?:(?:user|human|customer|reviewer|annotator|expert|manual|overall|total|final|answer|response|"
-    r"our|my|the) )*scores?(?: (?:of|by|from|for|the|user|human|answer|response))*$"
+    r"message|chat|conversation|session|assistant|bot|experience|our|my|the) )*"
+    r"scores?(?: (?:of|by|from|for|the|user|human|answer|response|v))*$"
 )
 _YES, _NO = {"yes", "true", "1"}, {"no", "false"}
 _UP = {"up", "good", "positive", "like", "liked", "yes", "true", "correct", "helpful", "accept"}

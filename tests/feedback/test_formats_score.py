@@ -54,6 +54,7 @@ LIKING = [
     "rating", "ratings", "user_rating", "rating_1", "star_rating", "stars", "score", "user_score",
     "overall-score", "quality", "quality_score", "like", "liked", "good", "good_answer", "csat",
     "satisfaction", "user.eval", "preference", "positive_feedback", "accurate", "rate_this_answer",
+    "correctness_score", "user_score_v2",
     "like_dislike", "thumbs_up_down", "up_down_vote", "correct/incorrect",
 ]
 COMPLAINTS = [
