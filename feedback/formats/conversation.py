@@ -1,7 +1,7 @@
 """Conversations in every spelling, as the plain turns that Heed logs. Knows no format's rows.
 
-Roles and contents come as OpenAI's `role`/`content`, ShareGPT's `from`/`value`, parts of a
-multimodal message, or a bare text.
+Roles and contents come as OpenAI's `role`/`content`, ShareGPT's `from`/`value`, LangChain's serialised
+messages, parts of a multimodal message, or a bare text.
 """
 
 import json
@@ -29,6 +29,7 @@ ROLES = {
     "observation": "tool",
 }
 NOT_TEXT = "a message holds something else than text"
+SEVERAL = "several prompts or answers in one row, and nothing says which one is meant"
 NO_ANSWER = "the answer is no text"
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 _THOUGHTS = frozenset({"thought", "thinking", "redacted_thinking", "reasoning"})
@@ -57,6 +58,7 @@ def turn(message: Any) -> dict[str, Any]:
     """
     if not isinstance(message, dict):
         raise Unusable("a message is no object")
+    message = _loaded(message)
     role = _role(message)
     if role is None or role == "tool_call":
         raise Unusable("a message's role is not understood", repr(_said_by(message))[:80])
@@ -75,11 +77,23 @@ def turn(message: Any) -> dict[str, Any]:
 
 def _role(message: dict[str, Any]) -> str | None:
     said = _said_by(message)
-    return ROLES.get(said.lower()) if isinstance(said, str) else None
+    if not isinstance(said, str):
+        return None
+    # LangChain names a message's class: `HumanMessage`, and `AIMessageChunk` where it was streamed.
+    return ROLES.get(said.removesuffix("Chunk").removesuffix("Message").lower())
 
 
 def _said_by(message: dict[str, Any]) -> Any:
+    message = _loaded(message)
     return message.get("role", message.get("from", message.get("type")))
+
+
+def _loaded(value: dict[str, Any]) -> dict[str, Any]:
+    """Return what an object that LangChain serialised was made of, its class as the role."""
+    made, names = value.get("kwargs"), value.get("id")
+    if "lc" not in value or not isinstance(made, dict) or not isinstance(names, list) or not names:
+        return value
+    return {"role": names[-1], **made}
 
 
 def text(content: Any) -> str:
@@ -109,23 +123,24 @@ def answer(value: Any) -> str:
     model thought before it answered is no part of the answer.
 
     Raises:
-        Unusable: there is no text in it.
+        Unusable: there is no text in it, or several answers are.
     """
     value = unwrapped(value)
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return _last(value)
+        return _last(_unbatched(value))
     if isinstance(value, dict):
+        value = _loaded(value)
         if value.get("choices"):
-            return answer(value["choices"])
+            return answer(_one(value["choices"]))
         for key in ("message", "content", "output", "answer", "text", "response", "value"):
             if value.get(key):
                 return text(_spoken(value[key])) if key == "content" else answer(value[key])
         if value.get("messages"):
             return answer(value["messages"])
         if value.get("generations"):
-            return answer(value["generations"])
+            return answer(_one(_unbatched(value["generations"])))
     raise Unusable(NO_ANSWER)
 
 
@@ -157,18 +172,34 @@ def prompt(value: Any) -> list[dict[str, Any]]:
     """Return the conversation before an answer, out of whatever a program was given.
 
     Raises:
-        Unusable: there is none in it.
+        Unusable: there is none in it, or several are.
     """
     value = unwrapped(value)
     if isinstance(value, dict):
+        value = _loaded(value)
+        if value.get("prompts"):
+            return prompt(_one(value["prompts"]))
         for key in ("messages", "input", "question", "prompt", "query", "inputs", "text"):
             if value.get(key):
                 return prompt(value[key])
         if not {"role", "from", "type"} & value.keys():
             raise Unusable("the prompt is no conversation")
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
-        value = value[0]  # LangChain batches its messages
-    return turns(value)
+    return turns(_unbatched(value) if isinstance(value, list) else value)
+
+
+def _unbatched(value: Any) -> Any:
+    """LangChain asks in batches: the one conversation, or the one prompt's answers, within a list."""
+    return (
+        _one(value) if isinstance(value, list) and value and isinstance(value[0], list) else value
+    )
+
+
+def _one(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    if len(value) > 1:
+        raise Unusable(SEVERAL, str(len(value)))
+    return value[0] if value else None
 
 
 def unwrapped(value: Any) -> Any:
@@ -191,7 +222,7 @@ def _is_said(value: Any) -> bool:
     if not isinstance(first, dict):
         return False
     is_part = str(first.get("type")) in {"text"} | _THOUGHTS and "text" in first
-    return is_part or bool({"role", "messages", "choices"} & first.keys())
+    return is_part or bool({"role", "messages", "choices", "lc"} & first.keys())
 
 
 def split(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
