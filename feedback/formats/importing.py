@@ -177,7 +177,8 @@ class _Batch:
         outcomes = iter(results[len(exchanges) :])
         for (item, _), plan in zip(items, plans, strict=True):
             if plan is None:
-                self._skip(item.place, UNKNOWN)
+                why = next((chat.lacking for chat in item.chats if chat.lacking), UNKNOWN)
+                self._skip(item.place, why)
             else:
                 _, fresh, votes = plan
                 self._count(item, fresh, [next(outcomes) for _ in range(votes)])

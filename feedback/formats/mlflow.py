@@ -17,6 +17,7 @@ from feedback.formats.source import Source
 NAME = "mlflow"
 ARRAYS = frozenset({"traces", "assessments"})
 TRACE = "trace"
+PREVIEWS = "the trace holds only previews of its question and answer: export it with its spans"
 _EXPECTED = frozenset({"expected_response", "expected_output", "expected_answer", "ground_truth"})
 
 
@@ -94,16 +95,26 @@ def _words(row: dict[str, Any], scale: int | None) -> dict[str, Any]:
 
 
 def _chat(about: str, bench: Bench) -> Chat:
+    """What was judged: the trace's request and response, or what its first span took and gave.
+
+    `request_preview` and `response_preview` are never taken for them. MLflow cuts them, keeps only the
+    last message of a conversation there, and lets programs write what they like; none says whether it
+    is whole.
+    """
     trace = bench.one(TRACE, about)
     if trace is None:
         return Chat(f"{NAME}:{about}", completion_ids=(about,))
     found_info, found_data = trace.get("info"), trace.get("data")
     info: dict[str, Any] = found_info if isinstance(found_info, dict) else trace
     data: dict[str, Any] = found_data if isinstance(found_data, dict) else trace
-    asked = first(data, "request") or first(info, "request", "request_preview")
-    given = first(data, "response") or first(info, "response", "response_preview")
+    known_as = tuple(each for each in (about, ident(info, "client_request_id")) if each)
+    root = _root(data)
+    asked = first(data, "request") or first(info, "request") or first(root, "mlflow.spanInputs")
+    given = first(data, "response") or first(info, "response") or first(root, "mlflow.spanOutputs")
     if asked is None or given is None:
-        return Chat(f"{NAME}:{about}", completion_ids=(about,))
+        preview = first(info, "request_preview", "response_preview")
+        why = None if preview is None else PREVIEWS
+        return Chat(f"{NAME}:{about}", completion_ids=known_as, lacking=why)
     answer = conversation.answer(_quoted(given))
     if not answer.strip():
         raise Unusable("the answer is empty")
@@ -113,11 +124,21 @@ def _chat(about: str, bench: Bench) -> Chat:
         f"{NAME}:{about}",
         tuple(conversation.asked(conversation.prompt(_quoted(asked)))),
         answer,
-        completion_ids=tuple(each for each in (about, ident(info, "client_request_id")) if each),
+        completion_ids=known_as,
         user=ident(known, "mlflow.trace.user"),
         conversation_id=ident(known, "mlflow.trace.session"),
         created_at=when(info, "request_time", "timestamp_ms", "request_time_ms"),
     )
+
+
+def _root(data: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of the span that has no parent: what the whole program took and gave."""
+    spans = data.get("spans")
+    for span in spans if isinstance(spans, list) else []:
+        if isinstance(span, dict) and first(span, "parent_span_id", "parent_id") is None:
+            attributes = span.get("attributes")
+            return attributes if isinstance(attributes, dict) else {}
+    return {}
 
 
 def _quoted(value: Any) -> Any:

@@ -25,6 +25,7 @@ class Chat:
         conversation_id: the source's id of the conversation.
         created_at: when it was answered, in Unix seconds.
         steps: the answer's steps, where they were judged one by one.
+        lacking: why the source only names it, for the report where Heed does not know it either.
     """
 
     source_id: str
@@ -36,6 +37,7 @@ class Chat:
     conversation_id: str | None = None
     created_at: float | None = None
     steps: tuple[str, ...] = ()
+    lacking: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from feedback.errors import Invalid
+from feedback.formats import mlflow
 from feedback.formats.names import In
 from feedback.store import Store
+from tests.builders import recorded
 from tests.feedback.imports import KEY, lines, only, read, reason, stored, take
 
 ASKED = [{"role": "user", "content": "How much?"}]
@@ -182,6 +184,47 @@ def test_mlflow_reads_assessments_within_traces_and_beside_them() -> None:
         assert (list(item.chats[0].messages), item.chats[0].answer) == (ASKED, "59 dollars.")
     assert items[0].votes[0].user == "ana"
     assert items[0].chats[0].created_at == 1_769_850_000
+
+
+LIKED = {
+    "assessment_id": "a1",
+    "trace_id": "tr1",
+    "name": "thumbs_up",
+    "source": {"source_type": "HUMAN", "source_id": "ana"},
+    "feedback": {"value": True},
+}
+CUT = {"request_preview": "How mu...", "response_preview": "59 dol..."}
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("parent", ["parent_span_id", "parent_id"])
+def test_mlflows_previews_are_left_for_what_the_first_span_took_and_gave(
+    flat: bool, parent: str
+) -> None:
+    given = {"mlflow.spanInputs": json.dumps({"messages": ASKED})}
+    given["mlflow.spanOutputs"] = json.dumps({"choices": [{"message": REPLY}]})
+    inner = {parent: "s1", "attributes": {"mlflow.spanInputs": '"x"', "mlflow.spanOutputs": '"y"'}}
+    spans = [inner, {parent: None, "attributes": given}]
+    info = {"trace_id": "tr1", **CUT}
+    trace = {**info, "spans": spans} if flat else {"info": info, "data": {"spans": spans}}
+    [chat] = only("mlflow", lines(LIKED, trace)).chats
+    assert (list(chat.messages), chat.answer) == (ASKED, "59 dollars.")
+
+
+@pytest.mark.parametrize(
+    "previews", [CUT, {"request_preview": json.dumps(ASKED), "response_preview": '"59 dollars."'}]
+)
+def test_mlflows_previews_alone_are_no_exchange_but_name_one(
+    store: Store, previews: dict[str, str]
+) -> None:
+    info = {"trace_id": "tr1", **previews}
+    trace = {"info": info, "data": {"spans": []}}
+    tally, skipped = take(store, "mlflow", lines(trace, LIKED))
+    assert (tally.imported, tally.exchanges) == (0, 0)
+    assert [row.reason for row in skipped] == [mlflow.PREVIEWS]
+    info["client_request_id"] = recorded(store)
+    tally, _ = take(store, "mlflow", lines(trace, LIKED))
+    assert (tally.imported, tally.exchanges, tally.feedback) == (1, 0, 1)
 
 
 # -- TensorZero --------------------------------------------------------------------------------
