@@ -56,11 +56,13 @@ def read(row: Any, bench: Bench, scale: int | None) -> Said:
     """Read one assessment.
 
     Raises:
-        Unusable: no person said it, or it says nothing.
+        Unusable: no person said it, it was replaced by a later one, or it says nothing.
     """
     source = row.get("source")
     if isinstance(source, dict) and str(source.get("source_type", "HUMAN")).upper() != "HUMAN":
         raise Unusable("said by an evaluator, not by a person")
+    if row.get("valid") is False:
+        raise Unusable("replaced by a later assessment")
     about = ident(row, "trace_id")
     if about is None:
         raise Unusable("it does not say what it is about")

@@ -186,7 +186,7 @@ def test_mlflow_reads_assessments_within_traces_and_beside_them() -> None:
     assert items[0].chats[0].created_at == 1_769_850_000
 
 
-LIKED = {
+LIKED: dict[str, Any] = {
     "assessment_id": "a1",
     "trace_id": "tr1",
     "name": "thumbs_up",
@@ -225,6 +225,21 @@ def test_mlflows_previews_alone_are_no_exchange_but_name_one(
     info["client_request_id"] = recorded(store)
     tally, _ = take(store, "mlflow", lines(trace, LIKED))
     assert (tally.imported, tally.exchanges, tally.feedback) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_an_assessment_that_was_overridden_does_not_count_and_the_later_one_does(
+    store: Store, within: bool
+) -> None:
+    first = {**LIKED, "valid": False}
+    later = {**LIKED, "assessment_id": "a2", "feedback": {"value": False}}
+    later |= {"overrides": "a1", "valid": True}
+    info: dict[str, Any] = {"trace_id": "tr1", "request": "How much?", "response": "59 dollars."}
+    rows = [{"info": {**info, "assessments": [later, first]}}] if within else [info, later, first]
+    tally, _ = take(store, "mlflow", lines(*rows))
+    assert (tally.imported, tally.reasons) == (1, {"replaced by a later assessment": 1})
+    [(feedback, _, _)] = stored(store)
+    assert feedback.rating == 0.0
 
 
 # -- TensorZero --------------------------------------------------------------------------------
