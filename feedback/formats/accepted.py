@@ -101,7 +101,8 @@ def _page(session: Session, page: Sequence[Exchange], wanted: tuple[str, ...]) -
         )
         .order_by(col(Feedback.told_at), col(Feedback.event_id))
     ).all()
-    replaced = votes.superseded([feedback for feedback, _ in rows])
+    said = [feedback for feedback, _ in rows]
+    replaced, in_force = votes.superseded(said), votes.in_force(said)
     edits = _edits(session, ids)
     compared = {feedback.preferred_over for feedback, _ in rows if feedback.preferred_over}
     others = {
@@ -115,16 +116,21 @@ def _page(session: Session, page: Sequence[Exchange], wanted: tuple[str, ...]) -
     for exchange in page:
         for feedback in told[exchange.id]:
             choice = exchange.choices[feedback.choice]
-            other = others.get(feedback.preferred_over or "")
+            # A delivery may hold a vote that still counts beside one that was cast again.
+            counts = in_force[feedback.id]
+            other = (
+                others.get(feedback.preferred_over or "") if "preferred_over" in counts else None
+            )
+            correction = feedback.correction if "correction" in counts else None
             yield Word(
                 feedback.id,
                 exchange.messages,
                 str(choice["text"]),
                 tuple(choice.get("steps", ())),
-                feedback.rating,
-                edits.get(feedback.id, feedback.correction),
+                feedback.rating if "rating" in counts else None,
+                edits.get(feedback.id, correction),
                 str(other.choices[0]["text"]) if other and other.choices else None,
-                feedback.body.get("survey"),
+                feedback.body.get("survey") if "survey" in counts else None,
             )
 
 

@@ -303,3 +303,19 @@ def test_pages_join_without_a_gap(store: Store, monkeypatch: pytest.MonkeyPatch)
     for number in range(8):
         say(store, f"person {number}")
     assert len(exported(store, "trl")) == 8
+
+
+def test_a_vote_that_was_cast_again_is_in_no_export_though_it_came_with_another(
+    store: Store,
+) -> None:
+    both = recorded(store, who="mia")
+    first = say(store, "mia", completion_id=both, correction="It costs 60.", rating="up")
+    decide(store, first, "accept")
+    say(store, "mia", completion_id=both, rating="down")
+    labels = [(row["completion"][0]["content"], row["label"]) for row in exported(store, "trl")]
+    # The correction is in force, and says of the answer what the later thumb says.
+    assert sorted(labels) == sorted([("It costs 60.", True), (ANSWER, False), (ANSWER, False)])
+    again = say(store, "mia", completion_id=both, correction="It costs 70.")
+    decide(store, again, "accept")
+    pairs = [row["chosen"][0]["content"] for row in exported(store, "trl", "preference")]
+    assert pairs == ["It costs 70."]
