@@ -4,13 +4,14 @@ Knows no format, no file and no screen.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlmodel import Session, col, select
 
 from feedback import votes
+from feedback.formats import logged
 from feedback.models import Exchange, Feedback, Receipt, Review
 from feedback.settings import PROJECT
 
@@ -63,7 +64,8 @@ class Word:
 def words(session: Session, *, unreviewed: bool = False) -> Iterator[Word]:
     """Yield every word that counts, in a fixed order; a page of exchanges in memory at a time.
 
-    What was replaced by a later vote, refused, withdrawn or forgotten is left out.
+    What was replaced by a later vote, refused, withdrawn or forgotten is left out, and so is what is
+    about an answer whose text is gone or cannot be read.
 
     Args:
         session: one that sees a single moment (`heed.freeze`).
@@ -111,16 +113,17 @@ def _page(session: Session, page: Sequence[Exchange], wanted: tuple[str, ...]) -
     }
     told: dict[str | None, list[Feedback]] = defaultdict(list)
     for feedback, receipt in rows:
-        if receipt.status in wanted and feedback.id not in replaced:
+        if receipt.status in wanted and feedback.id not in replaced and _usable(feedback):
             told[feedback.exchange_id].append(feedback)
     for exchange in page:
         for feedback in told[exchange.id]:
-            choice = exchange.choices[feedback.choice]
+            choice = _choice(exchange, feedback.choice)
+            if choice is None:
+                continue
             # A delivery may hold a vote that still counts beside one that was cast again.
             counts = in_force[feedback.id]
-            other = (
-                others.get(feedback.preferred_over or "") if "preferred_over" in counts else None
-            )
+            other = others.get(feedback.preferred_over or "")
+            worse = _choice(other, 0) if other and "preferred_over" in counts else None
             correction = feedback.correction if "correction" in counts else None
             yield Word(
                 feedback.id,
@@ -129,9 +132,24 @@ def _page(session: Session, page: Sequence[Exchange], wanted: tuple[str, ...]) -
                 tuple(choice.get("steps", ())),
                 feedback.rating if "rating" in counts else None,
                 edits.get(feedback.id, correction),
-                str(other.choices[0]["text"]) if other and other.choices else None,
+                str(worse["text"]) if worse else None,
                 feedback.body.get("survey") if "survey" in counts else None,
             )
+
+
+def _choice(exchange: Exchange, index: int) -> Mapping[str, Any] | None:
+    """One answer of an exchange; None where its text is gone or cannot be read."""
+    if not exchange.messages or len(logged.readable(exchange.messages)) < len(exchange.messages):
+        return None
+    return logged.answer(exchange.choices, index)
+
+
+def _usable(feedback: Feedback) -> bool:
+    try:
+        logged.body(feedback.body)
+    except ValueError:
+        return False
+    return True
 
 
 def _edits(session: Session, exchanges: list[str]) -> dict[str, str]:

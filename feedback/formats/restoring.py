@@ -5,55 +5,28 @@ Knows no other format. A row that is on record is left alone, whatever became of
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import GenericAlias
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from sqlalchemy import insert
+from sqlalchemy import func, insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, col, select
 
 from feedback import trust
 from feedback.errors import Invalid
-from feedback.formats import heed
+from feedback.formats import heed, heed_lines
 from feedback.formats.json_rows import TOO_DEEP, Row
 from feedback.formats.records import Place, Skipped, Tally, Unusable
 from feedback.formats.rowwise import recognised
 from feedback.formats.source import Source
 from feedback.formats.texts import size_bytes, strings
-from feedback.models import Exchange, Feedback, Person, Receipt, Review, Status
+from feedback.models import Exchange, Feedback, Person, Receipt, Review
 from feedback.settings import PROJECT
 from feedback.store import Store
-from feedback.submission import first_fault
 
 BATCH_ROWS = 500
 BATCH_BYTES = 4 << 20
 ORPHAN = "its exchange is neither in the file before it nor on record"
-
-
-def _line(kind: type[SQLModel], **more: Any) -> type[BaseModel]:
-    """What a line must hold: every column of its table, and nothing else."""
-    columns: dict[str, Any] = {
-        name: (column.annotation, ...)
-        for name, column in kind.model_fields.items()
-        if not more.get("beside") or name not in heed.BESIDE
-    }
-    columns |= {name: each for name, each in more.items() if name != "beside"}
-    config = ConfigDict(extra="forbid", strict=True)
-    return create_model(f"{kind.__name__}Line", __config__=config, **columns)
-
-
-_ReceiptLine = _line(Receipt, beside=True, status=(Status, ...))
-_ReviewLine = _line(Review, beside=True)
-_LINES: dict[str, type[BaseModel]] = {
-    "person": _line(Person),
-    "exchange": _line(Exchange),
-    "feedback": _line(
-        Feedback,
-        receipt=(_ReceiptLine, ...),
-        reviews=(GenericAlias(list, (_ReviewLine,)), ...),
-    ),
-}
+NO_CHOICE = "about an answer that its exchange does not have"
 
 
 @dataclass
@@ -93,7 +66,7 @@ def load(
             skip(entry.place, entry.reason, entry.detail)
             continue
         try:
-            kind, row = _checked(entry.value)
+            kind, row = heed_lines.checked(entry.value)
             size = sum(map(size_bytes, strings(row)))
         except RecursionError:
             skip(entry.place, TOO_DEEP)
@@ -134,23 +107,6 @@ def _header(line: dict[str, Any], name: str) -> None:
         )
 
 
-def _checked(value: Any) -> tuple[str, dict[str, Any]]:
-    """The kind of a line and its columns; a `ValueError` says why it cannot be taken."""
-    kind = str(value.get("type")) if isinstance(value, dict) else ""
-    if kind not in _LINES:
-        raise ValueError("no kind of line that Heed exports")
-    try:
-        line = _LINES[kind].model_validate({k: v for k, v in value.items() if k != "type"})
-    except ValidationError as error:
-        raise ValueError(first_fault(error, skip=())[0]) from error
-    row = line.model_dump()
-    if row["project_id"] != PROJECT:
-        raise ValueError("of another project")
-    if kind == "feedback" and row["exchange_id"] is None and row["conversation_id"] is None:
-        raise ValueError("about nothing: neither an exchange nor a conversation")
-    return kind, row
-
-
 def _flush(
     store: Store,
     rows: Sequence[tuple[Place, str, dict[str, Any]]],
@@ -162,7 +118,7 @@ def _flush(
     for last in (False, True):
         try:
             with store.session(write=True) as session:
-                added, orphans = _insert(session, rows)
+                added, refused = _insert(session, rows)
                 session.commit()
         except IntegrityError as error:
             # Another process wrote some of the same rows at the same moment; now they are seen.
@@ -173,9 +129,9 @@ def _flush(
                 ) from error
         else:
             break
-    for place in orphans:
-        skip(place, ORPHAN)
-    done = len(rows) - len(orphans)
+    for place, reason in refused:
+        skip(place, reason)
+    done = len(rows) - len(refused)
     new = sum(added.values())
     tally.read += done
     tally.imported += new
@@ -186,31 +142,32 @@ def _flush(
 
 def _insert(
     session: Session, rows: Sequence[tuple[Place, str, dict[str, Any]]]
-) -> tuple[dict[str, int], list[Place]]:
-    """Insert what is not on record: how many of each kind, and which lines have no exchange."""
+) -> tuple[dict[str, int], list[tuple[Place, str]]]:
+    """Insert what is not on record: how many of each kind, and which lines are about nothing."""
     people = _present(
         session, Person, "id", [row["id"] for _, kind, row in rows if kind == "person"]
     )
     named = [row["id"] for _, kind, row in rows if kind == "exchange"]
     named += [row["exchange_id"] for _, kind, row in rows if kind == "feedback"]
-    exchanges = _present(session, Exchange, "id", named)
+    exchanges = _answers(session, named)
     told = [row for _, kind, row in rows if kind == "feedback"]
     feedback = _present(session, Feedback, "id", [row["id"] for row in told])
     events = _present(session, Feedback, "event_id", [row["event_id"] for row in told])
     fresh: dict[type[SQLModel], list[dict[str, Any]]] = {
         kind: [] for kind in (Person, Exchange, Feedback, Receipt, Review)
     }
-    orphans = []
+    refused = []
     for place, kind, row in rows:
         if kind == "person" and row["id"] not in people:
             people.add(row["id"])
             fresh[Person].append(row)
         elif kind == "exchange" and row["id"] not in exchanges:
-            exchanges.add(row["id"])
+            exchanges[row["id"]] = len(row["choices"])
             fresh[Exchange].append(row)
         elif kind == "feedback" and row["id"] not in feedback and row["event_id"] not in events:
-            if row["exchange_id"] is not None and row["exchange_id"] not in exchanges:
-                orphans.append(place)
+            about = row["exchange_id"]
+            if about is not None and row["choice"] >= exchanges.get(about, 0):
+                refused.append((place, NO_CHOICE if about in exchanges else ORPHAN))
                 continue
             feedback.add(row["id"])
             events.add(row["event_id"])
@@ -226,7 +183,16 @@ def _insert(
         kind: len(fresh[table])
         for kind, table in (("person", Person), ("exchange", Exchange), ("feedback", Feedback))
     }
-    return added, orphans
+    return added, refused
+
+
+def _answers(session: Session, names: Sequence[str | None]) -> dict[str, int]:
+    """How many answers the exchanges on record have."""
+    wanted = sorted({name for name in names if name is not None})
+    query = select(Exchange.id, func.json_array_length(Exchange.choices)).where(
+        Exchange.project_id == PROJECT, col(Exchange.id).in_(wanted)
+    )
+    return dict(session.exec(query).all()) if wanted else {}
 
 
 def _present(session: Session, table: Any, column: str, values: Sequence[str | None]) -> set[str]:

@@ -7,12 +7,12 @@ cell that begins with one, so that taking one apostrophe away always gives the t
 
 import csv
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
 from sqlmodel import Session, col, select
 
+from feedback.formats import logged
 from feedback.formats.heed import PAGE
 from feedback.models import Exchange, Feedback, Receipt
 from feedback.settings import PROJECT
@@ -93,15 +93,15 @@ def export(session: Session) -> Iterator[str]:
 
 
 def _values(feedback: Feedback, receipt: Receipt, exchange: Exchange | None) -> tuple[Any, ...]:
-    said = feedback.body
-    asked = questions(exchange.messages) if exchange else []
-    answered = exchange is not None and feedback.choice < len(exchange.choices)
+    said = _readable(feedback.body)
+    asked = questions(logged.readable(exchange.messages)) if exchange else []
+    answer = logged.answer(exchange.choices, feedback.choice) if exchange else None
     return (
         feedback.id,
         feedback.exchange_id,
         feedback.conversation_id,
         feedback.person_id,
-        datetime.fromtimestamp(feedback.told_at, UTC).isoformat(),
+        _moment(feedback.told_at),
         feedback.rating,
         feedback.correction,
         said.get("comment"),
@@ -111,7 +111,7 @@ def _values(feedback: Feedback, receipt: Receipt, exchange: Exchange | None) -> 
         feedback.signal,
         said.get("value"),
         asked[-1] if asked else None,
-        exchange.choices[feedback.choice]["text"] if exchange and answered else None,
+        answer["text"] if answer else None,
         exchange.model if exchange else None,
         exchange.adapter_id if exchange else None,
         exchange.origin if exchange else None,
@@ -119,6 +119,22 @@ def _values(feedback: Feedback, receipt: Receipt, exchange: Exchange | None) -> 
         receipt.reason,
         receipt.round_id,
     )
+
+
+def _readable(said: dict[str, Any]) -> dict[str, Any]:
+    """What was said; nothing where it cannot be read."""
+    try:
+        logged.body(said)
+    except ValueError:
+        return {}
+    return said
+
+
+def _moment(seconds: float) -> str | None:
+    try:
+        return logged.moment(seconds).isoformat()
+    except ValueError:
+        return None
 
 
 def _cell(value: Any) -> str:

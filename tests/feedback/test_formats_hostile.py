@@ -2,21 +2,53 @@
 
 import copy
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feedback.errors import Invalid
-from feedback.formats import catalogue, importing, restoring
-from feedback.formats.names import In
+from feedback.formats import catalogue, exporting, heed, importing, restoring
+from feedback.formats.names import In, Out
 from feedback.formats.records import Skipped, Tally
+from feedback.models import Receipt
 from feedback.store import Store
+from tests.builders import exchange
 from tests.feedback import test_formats_openwebui, test_formats_tables, test_formats_traces
 from tests.feedback.imports import KEY, source
 
 MESSAGES = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+_SAID: dict[str, Any] = {
+    "feedback_id": "fbk_1",
+    "reason": "",
+    "updated_at": 1.0,
+    "status": "waiting",
+}
+LINES = [
+    {"type": "exchange", **heed._columns(exchange(id="chatcmpl_1"))},
+    {
+        "type": "feedback",
+        "id": "fbk_1",
+        "project_id": "default",
+        "event_id": "e",
+        "body_hash": "h",
+        "exchange_id": "chatcmpl_1",
+        "conversation_id": None,
+        "choice": 0,
+        "key_id": None,
+        "person_id": "per_1",
+        "rating": 1.0,
+        "correction": None,
+        "preferred_over": None,
+        "signal": None,
+        "body": {"rating": "up"},
+        "told_at": 1.0,
+        "received_at": 1.0,
+        "receipt": heed._beside(Receipt(**_SAID)),
+        "reviews": [],
+    },
+]
 ROWS: list[tuple[In, list[Any]]] = [
     ("openwebui", [test_formats_openwebui.rating(data={"sibling_model_ids": ["qwen"]})]),
     ("trl", [{"prompt": MESSAGES[:1], "completion": MESSAGES[1:], "label": True}]),
@@ -51,6 +83,7 @@ ROWS: list[tuple[In, list[Any]]] = [
             | {"first_seen_at": 1.0},
         ],
     ),
+    ("heed", [{"type": "heed", "version": 1}, *LINES]),
 ]
 NASTY: st.SearchStrategy[Any] = st.sampled_from(
     [
@@ -110,6 +143,10 @@ def test_no_value_anywhere_breaks_an_import(
         known = ("does not look like", "has version", "goes on after its end")
         assert any(each in fault.message for each in known)
     assert tally.read == tally.imported + tally.duplicates + tally.skipped
+    with store.session() as session:
+        for shape in get_args(Out):
+            for line in exporting.texts(session, shape, unreviewed=True):
+                assert line.endswith("\n")
     for row in skipped:
         assert row.reason
         row.reason.encode()

@@ -12,10 +12,11 @@ from sqlmodel import select
 from feedback import harvest
 from feedback.errors import Invalid
 from feedback.formats import exporting, restoring
+from feedback.formats.names import Out
 from feedback.formats.records import Skipped, Tally
 from feedback.formats.restoring import ORPHAN
 from feedback.formats.texts import NUL, SURROGATE
-from feedback.models import Feedback, Receipt
+from feedback.models import Exchange, Feedback, Receipt
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from serving import schema
@@ -155,7 +156,8 @@ def bent(line: str, **columns: Any) -> str:
     for name, value in columns.items():
         part, _, column = name.rpartition("__")
         (row[part] if part else row)[column] = value
-    return json.dumps(row) + "\n"
+    # What Python writes for a number that is too large is no JSON.
+    return json.dumps(row).replace("Infinity", "1e999") + "\n"
 
 
 @pytest.mark.parametrize(
@@ -204,3 +206,114 @@ def test_an_id_that_stands_for_something_else_undoes_its_batch(store: Store, fre
     with pytest.raises(Invalid, match="Nothing of these lines was taken"):
         restore(store, "".join([*before, json.dumps(row) + "\n"]))
     assert export(store).count("\n") == 1
+
+
+FEEDBACK_LINES: list[tuple[dict[str, Any], str]] = [
+    ({"choice": 99}, restoring.NO_CHOICE),
+    ({"choice": -1}, "`choice`: answers are counted from 0"),
+    ({"choice": 2**70}, "`choice`: too large a number"),
+    ({"told_at": 1e300}, "`told_at`: no time between"),
+    ({"told_at": -1e300}, "`told_at`: no time between"),
+    ({"told_at": float("inf")}, "`told_at`: "),
+    ({"received_at": 10**400}, "`received_at`: "),
+    ({"receipt__updated_at": 1e300}, "`receipt.updated_at`: no time between"),
+    ({"receipt__weight": 1e999}, "`receipt.weight`: a number in it is too large"),
+    ({"rating": 10**400}, "`rating`: "),
+    ({"body": {"survey": 7}}, "`body`: `survey` is no object"),
+    ({"body": {"reasons": [1]}}, "`body`: `reasons` is no list"),
+    ({"body": {"comment": 1}}, "`body`: `comment` is no text"),
+    ({"body": {"value": float("inf")}}, "`body`: "),
+]
+EXCHANGE_LINES: list[tuple[dict[str, Any], str]] = [
+    ({"turn": 2**70}, "`turn`: too large a number for the database"),
+    ({"prompt_tokens": 2**31}, "`prompt_tokens`: too large a number for the database"),
+    ({"completion_tokens": -(2**31) - 1}, "`completion_tokens`: too large a number"),
+    ({"created_at": 1e12}, "`created_at`: no time between"),
+    ({"seconds": 1e999}, "`seconds`: "),
+    ({"messages": [{"role": "user"}]}, "`messages`: message 1 has no text as its `content`"),
+    ({"messages": [{"role": "user", "content": None}]}, "`messages`: message 1 has no text"),
+    ({"messages": [{"content": "a"}]}, "`messages`: message 1 has no `role`"),
+    ({"messages": [{"role": ["user"], "content": "a"}]}, "`messages`: message 1 has no `role`"),
+    ({"choices": [{"finish_reason": "stop"}]}, "`choices`: answer 1 has no `text`"),
+    ({"choices": []}, "`choices`: there is no answer"),
+    ({"choices": [{"text": "a", "steps": 3}]}, "`choices`: answer 1 has `steps`"),
+    ({"tags": {"deep": [{"in": 1e999}]}}, "`tags`: a number in it is too large"),
+]
+
+
+@pytest.mark.parametrize(("columns", "why"), FEEDBACK_LINES)
+def test_feedback_that_no_export_could_show_is_skipped_alone(
+    store: Store, columns: dict[str, Any], why: str, fresh: Any
+) -> None:
+    origin = fresh()
+    say(origin)
+    say(origin, "ben")
+    *before, bad, last = export(origin).splitlines(keepends=True)
+    tally, [skipped] = restore(store, "".join([*before, bent(bad, **columns), last]))
+    assert skipped.reason.startswith(why)
+    assert (tally.feedback, tally.skipped) == (1, 1)
+    every_export(store)
+
+
+@pytest.mark.parametrize(("columns", "why"), EXCHANGE_LINES)
+def test_an_exchange_that_no_export_could_show_is_skipped_alone(
+    store: Store, columns: dict[str, Any], why: str, fresh: Any
+) -> None:
+    origin = fresh()
+    say(origin)
+    recorded(origin)
+    header, person, bad, *after = export(origin).splitlines(keepends=True)
+    text = "".join([header, person, bent(bad, **columns), *after])
+    tally, [skipped, orphan] = restore(store, text)
+    assert skipped.reason.startswith(why)
+    assert orphan.reason == ORPHAN
+    assert (tally.exchanges, tally.feedback) == (1, 0)
+    every_export(store)
+
+
+def every_export(store: Store) -> dict[tuple[str, str], str]:
+    """What every format and type makes of the store."""
+    formats: list[Out] = ["heed", "csv", "sharegpt", "openai", "trl"]
+    with store.session() as session:
+        return {
+            (name, kind): "".join(
+                exporting.texts(session, name, kind=kind or None, unreviewed=True)
+            )
+            for name in formats
+            for kind in exporting.KINDS.get(name, ("",))
+        }
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        (Exchange, {"messages": [{"role": "user"}]}),
+        (Exchange, {"messages": [{"content": "a"}]}),
+        (Exchange, {"messages": [{"role": "robot", "content": "a"}]}),
+        (Exchange, {"choices": [{"finish_reason": "stop"}]}),
+        (Exchange, {"choices": [{"text": "a", "steps": 3}]}),
+        (Exchange, {"choices": []}),
+        (Feedback, {"choice": 99}),
+        (Feedback, {"told_at": 1e300}),
+        (Feedback, {"told_at": -1e300}),
+        (Feedback, {"body": {"rating": "up", "survey": 7}}),
+        (Feedback, {"body": {"rating": "up", "reasons": [7]}}),
+    ],
+)
+def test_every_export_survives_a_row_that_an_older_import_let_in(
+    store: Store, table: Any, columns: dict[str, Any]
+) -> None:
+    bad = say(store, "ana", rating="up")
+    say(store, "ben", completion_id=recorded(store, question="And the desk?"))
+    with store.session(write=True) as session:
+        row = session.get_one(Feedback, bad)
+        found = row if table is Feedback else session.get_one(Exchange, row.exchange_id)
+        for name, value in columns.items():
+            setattr(found, name, value)
+        session.add(found)
+        session.commit()
+    made = every_export(store)
+    assert made["csv", ""].count("\r\n") == 3
+    kept = 2 if "told_at" in columns else 1
+    assert made["trl", "unpaired-preference"].count("\n") == kept
+    assert made["trl", "prompt-only"].count("\n") == kept

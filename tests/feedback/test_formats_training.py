@@ -7,9 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from feedback import forget
 from feedback.errors import Invalid
 from feedback.formats import exporting
 from feedback.formats.names import In, Out
+from feedback.models import Receipt
 from feedback.store import Store
 from tests.builders import ANSWER, QUESTION, decide, exchange, record, recorded, say, tell, told
 from tests.feedback.imports import lines, only, read, reason, stored, take
@@ -319,3 +321,20 @@ def test_a_vote_that_was_cast_again_is_in_no_export_though_it_came_with_another(
     decide(store, again, "accept")
     pairs = [row["chosen"][0]["content"] for row in exported(store, "trl", "preference")]
     assert pairs == ["It costs 70."]
+
+
+def test_what_is_kept_no_longer_is_in_no_export(store: Store) -> None:
+    gone = recorded(store, question="Gone?", who="ana", created_at=1.0)
+    said = say(store, "ana", completion_id=gone)
+    compared = say(store, "ben", completion_id=recorded(store), preferred_over=gone)
+    for name in (said, compared):
+        decide(store, name)
+    with store.session(write=True) as session:
+        session.get_one(Receipt, said).status = "used"
+        forget.empty_feedback(session, [said])
+        forget.empty_exchanges(session, [gone])
+        session.commit()
+    assert exported(store, "trl", "prompt-only") == [{"prompt": ASKED}]
+    assert exported(store, "trl", "preference") == []
+    labels = [(row["completion"][0]["content"], row["label"]) for row in exported(store, "trl")]
+    assert labels == [(ANSWER, True)]
