@@ -20,11 +20,15 @@ MOST_BYTES = 32 << 20
 TOO_LARGE = f"a row of more than {MOST_BYTES >> 20} MiB"
 TOO_DEEP = "nested too deeply"
 NOT_JSON = "not JSON"
+CUT_LINE = "the file ends within this line"
 # A number or a literal that the window cuts may look like a fault this close to its end.
 _CUT = 64
 
 # NaN and infinities are no JSON, and yet some tools write them for "no value".
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+# What a text may end with where a value of it goes on: of `true` the beginning, of `1.5e9` all but digits.
+_WORDS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+_HALF = re.compile(r"\.|[eE][+-]?|\\?u?[0-9a-fA-F]{0,4}")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DOCUMENT = re.compile(rb"\s*\{\s*\n")
 
@@ -87,8 +91,8 @@ def _lines(source: Source) -> Iterator[Row | Skipped]:
         except RecursionError:
             yield Skipped(place, TOO_DEEP)
         except ValueError as error:
-            cut = "" if line.endswith(b"\n") else "; the file ends within this line"
-            yield Skipped(place, NOT_JSON, f"{error}{cut}")
+            cut = not line.endswith(b"\n") and _ends_within(text, error)
+            yield Skipped(place, NOT_JSON, f"{error}; {CUT_LINE}" if cut else str(error))
 
 
 def _array(source: Source) -> Iterator[Row]:
@@ -197,7 +201,7 @@ class _Window:
                 cut = len(self._text) - place < _CUT or "Unterminated" in str(error)
                 if cut and self._more():
                     continue
-                if cut and self._ended:
+                if _ends_within(self._text, error):
                     raise Invalid(
                         f"{self._name} ends within item {number:,}. The rows before were taken, and "
                         "taking the whole file later doubles none of them."
@@ -249,7 +253,8 @@ class _Window:
                 break
             kept.append(chunk)
             got += len(chunk)
-        self._text, self._at = "".join(kept), 0
+        if got:  # or else what was found in the text would lie elsewhere
+            self._text, self._at = "".join(kept), 0
         return got > 0
 
 
@@ -272,6 +277,14 @@ def _texts(source: Source) -> Iterator[str]:
             f"{source.name} is not UTF-8 near byte {done + error.start:,}. The rows before were "
             "taken; save the file as UTF-8 and import it again, which doubles none of them."
         ) from error
+
+
+def _ends_within(text: str, error: ValueError) -> bool:
+    """Whether a text is no JSON for the one reason that it ends: whatever is in it could go on."""
+    if "Unterminated" in str(error):
+        return True
+    rest = text[getattr(error, "pos", 0) :].strip()
+    return any(word.startswith(rest) for word in _WORDS) or _HALF.fullmatch(rest) is not None
 
 
 def _end(match: "re.Match[str] | None") -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from feedback.errors import Invalid
 from feedback.formats import recognise
-from feedback.formats.json_rows import NOT_JSON, TOO_DEEP, Row, rows
+from feedback.formats.json_rows import CUT_LINE, NOT_JSON, TOO_DEEP, Row, rows
 from feedback.formats.records import Entry, Item, Said, Skipped, Unusable
 from feedback.formats.source import Source
 
@@ -68,8 +68,12 @@ def recognised(
     if values:
         recognise.check(name, source.name, values)
     elif sample and all(isinstance(row, Skipped) and row.reason == NOT_JSON for row in sample):
+        last = sample[-1]
+        cut = isinstance(last, Skipped) and last.detail.endswith(CUT_LINE)
+        ends = f"it ends within line {last.place.line}"
+        why = "its first lines are no JSON" + (f", and {ends}" if cut else "")
         raise recognise.WrongFormat(
-            f"{source.name} does not look like {name}: its first lines are no JSON."
+            f"{source.name} does not look like {name}: {ends if cut and len(sample) == 1 else why}."
         )
     yield from sample
     if fault is not None:

@@ -97,6 +97,21 @@ def test_a_bad_line_is_skipped_alone_with_its_number(line: bytes, why: str) -> N
 def test_a_line_that_the_file_ends_within_says_so() -> None:
     [row] = [row for row in rows(source('{"a": 1}\n{"a": "tru')) if isinstance(row, Skipped)]
     assert "the file ends within this line" in row.detail
+    [row] = [row for row in rows(source('{"a": 1}\n{bad}')) if isinstance(row, Skipped)]
+    assert "ends" not in row.detail  # it is wrong however it would go on
+
+
+LONG = json.dumps({"a": [1.5e-9, True, None, {"b": '\u00e9"', "c": -12}], "d": "x" * 90})
+
+
+@pytest.mark.parametrize("at", range(len(LONG)))
+def test_wherever_a_text_is_cut_it_is_said_to_end_there(at: int) -> None:
+    why = fault(f'[{{"a": 1}}, {LONG[:at]}')
+    assert "file.json ends within item 2" in why or "file.json ends too early" in why
+    if at:
+        [row] = rows(source(LONG[:at]))
+        assert isinstance(row, Skipped)
+        assert "the file ends within this line" in row.detail
 
 
 def test_a_line_too_large_is_passed_over_without_being_kept(
@@ -117,6 +132,8 @@ def test_a_line_too_large_is_passed_over_without_being_kept(
         (b"[", "ends too early"),
         (b'[{"a": 1} {"a": 2}' + b" " * 99 + b"]", "Item 1 of file.json is no JSON"),
         (b'[{"a": 1}, {"a" 2}' + b" " * 99 + b"]", "Item 2 of file.json is no JSON"),
+        (b'[{"a": 1}, {"a": 2}, {bad}]', "Item 3 of file.json is no JSON"),
+        (b'[{"a": 1}, {"a": 2}, {"a": trap}]', "Item 3 of file.json is no JSON"),
         (b'[{"a": 1}] {"a": 2}', "goes on after its end"),
         (b'[{"a": "\xff"}]', "not UTF-8"),
         (b'[{"a": "\xe4', "not UTF-8"),
