@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -38,8 +38,20 @@ def say(text: str) -> None:
     typer.echo(text)
 
 
-def fail(ctx: typer.Context, fault: HeedError, *, exit_code: int = 1) -> NoReturn:
+def fail(
+    ctx: typer.Context,
+    fault: HeedError,
+    *,
+    exit_code: int = 1,
+    beside: Mapping[str, Any] | None = None,
+) -> NoReturn:
     """End the command with a fault: a line on stderr and, with ``--json``, a document too.
+
+    Args:
+        ctx: of the command.
+        fault: what went wrong.
+        exit_code: what the command ends with.
+        beside: what the document says besides: of what was done before.
 
     Raises:
         typer.Exit: always.
@@ -47,7 +59,7 @@ def fail(ctx: typer.Context, fault: HeedError, *, exit_code: int = 1) -> NoRetur
     if ctx.meta.get(_JSON):
         from serving import wire
 
-        document(wire.error(fault))
+        document({**(beside or {}), **wire.error(fault)})
     typer.echo(f"Error: {fault.message}", err=True)
     raise typer.Exit(exit_code) from fault
 

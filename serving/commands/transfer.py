@@ -27,6 +27,7 @@ SHOWN = 20
 
 
 def take(
+    ctx: typer.Context,
     paths: Annotated[
         list[str],
         typer.Argument(
@@ -73,12 +74,13 @@ def take(
                 tally=tally,
                 report=report,
             )
-        except HeedError:
+        except (HeedError, OSError) as fault:
             if tally.read and not as_json:
                 typer.echo(_summary(tally), err=True)
-            raise
+            told = fault if isinstance(fault, HeedError) else output.from_os(fault)
+            output.fail(ctx, told, beside=_document(shape, tally))
     if as_json:
-        output.document({"object": "feedback.import", "format": shape, **vars(tally)})
+        output.document(_document(shape, tally))
     else:
         for line in (_summary(tally), *_reasons(tally), *notes):
             output.say(line)
@@ -201,6 +203,10 @@ def _noted(path: Path | None, quiet: bool, tally: "Tally") -> Iterator[Any]:
     finally:
         if file is not None:
             file.close()
+
+
+def _document(shape: In, tally: "Tally") -> dict[str, Any]:
+    return {"object": "feedback.import", "format": shape, **vars(tally)}
 
 
 def _summary(tally: "Tally") -> str:

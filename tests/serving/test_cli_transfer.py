@@ -149,6 +149,20 @@ def test_what_was_taken_before_a_fault_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_a_fault_has_what_was_taken_before_it_in_its_json_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps([GOOD, BAD, GOOD])[:-1] + ", {bad}]")
+    told = heed("feedback", "import", str(path), "--format", "trl", "--json")
+    assert told.exit_code == 1
+    found = json.loads(told.stdout)
+    assert "Item 4" in found["error"]["message"]
+    counts = {key: found[key] for key in ("read", "imported", "duplicates", "skipped")}
+    assert counts == {"read": 3, "imported": 1, "duplicates": 1, "skipped": 1}
+    assert (found["exchanges"], found["feedback"]) == (1, 1)
+    assert "a prompt alone" in next(iter(found["reasons"]))
+
+
+@pytest.mark.usefixtures("store")
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "none.jsonl" in fault("feedback", "import", str(tmp_path / "none.jsonl"))
 
