@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, delete, update
 from sqlmodel import Session, col, select
 
 from feedback import review_index
+from feedback.formats.content import BY_CONTENT
 from feedback.models import Exchange, Feedback, Person, Receipt, Review
 from feedback.store import Store
 
@@ -29,7 +30,7 @@ class Traces:
 
     Attributes:
         person_ids: their keyed hashes, one for each key there has been.
-        exchanges: ids of what they were told.
+        exchanges: ids of what they were told, and of what they demonstrated.
         feedback: ids of what they said, and of what others said of their exchanges.
         reviews: how many decisions there are on that feedback.
         adapters: ids of the adapters that their feedback's receipts name as having learned it.
@@ -46,7 +47,7 @@ class Traces:
 
 def lock(session: Session, person_ids: Sequence[str]) -> None:
     """Let nobody speak of their exchanges until the commit; SQLite's writer is alone anyway."""
-    theirs = select(Exchange.id).where(col(Exchange.person_id).in_(person_ids))
+    theirs = select(Exchange.id).where(_theirs(person_ids))
     for _ in _streamed(session, theirs.with_for_update()):
         pass
 
@@ -55,9 +56,8 @@ def trace(session: Session, person_ids: Sequence[str]) -> Traces:
     """Find everything that is theirs. Writes nothing."""
     exchanges: set[str] = set()
     texts: set[str] = set()
-    theirs = col(Exchange.person_id).in_(person_ids)
     query = select(Exchange.id, Exchange.messages, Exchange.choices)
-    for name, messages, choices in _streamed(session, query.where(theirs)):
+    for name, messages, choices in _streamed(session, query.where(_theirs(person_ids))):
         exchanges.add(name)
         texts.update(str(message.get("content", "")) for message in messages)
         texts.update(str(choice.get("text", "")) for choice in choices)
@@ -201,9 +201,28 @@ def overwrite(store: Store) -> bool:
         raw.close()
 
 
+def _theirs(person_ids: Sequence[str]) -> ColumnElement[bool]:
+    """The exchanges of theirs: what they asked, and what they demonstrated.
+
+    A training file does not say who asked, so what comes from one is nobody's exchange. An answer in it
+    that was given as one to learn is what somebody said, all the same: its correction is itself.
+    """
+    demonstrated = (
+        select(Feedback.exchange_id)
+        .join(Exchange, col(Exchange.id) == Feedback.exchange_id)
+        .where(
+            col(Feedback.person_id).in_(person_ids),
+            col(Feedback.event_id).startswith(BY_CONTENT),
+            col(Feedback.correction) == col(Exchange.choices)[(0, "text")].as_string(),
+            col(Exchange.origin) == "import",
+        )
+    )
+    return col(Exchange.person_id).in_(person_ids) | col(Exchange.id).in_(demonstrated)
+
+
 def _concerns(person_ids: Sequence[str]) -> ColumnElement[bool]:
     """What they said, and what anybody said of what they were told: it quotes or answers them."""
-    theirs = col(Exchange.person_id).in_(person_ids)
+    theirs = _theirs(person_ids)
     exchanges = select(Exchange.id).where(theirs)
     conversations = select(Exchange.conversation_id).where(
         theirs, col(Exchange.conversation_id).is_not(None)

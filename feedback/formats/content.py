@@ -11,12 +11,14 @@ from typing import Any
 from feedback.formats.records import Chat, Said, Vote
 
 Messages = list[dict[str, Any]]
+BY_CONTENT = "content:"
+"""What the names begin with, and so the events that they become."""
 
 
 def key(*parts: Any) -> str:
     """Return a name that depends on nothing but the content."""
     canonical = json.dumps(parts, sort_keys=True)
-    return "content:" + hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()[:40]
+    return BY_CONTENT + hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()[:40]
 
 
 def chat(

@@ -20,6 +20,7 @@ from tests.serving.command_line import document, done, fault, heed, store_at
 
 GOOD = {"prompt": "How much?", "completion": "59 dollars.", "label": True}
 BAD = {"prompt": "How much?"}
+MARK = "zanzibar-4711"
 
 
 @pytest.fixture
@@ -186,6 +187,54 @@ def test_who_speaks_and_how_far_a_scale_goes_can_be_said(store: Store, tmp_path:
     assert "no numbers whose scale" in fault(
         "feedback", "import", str(path), "--format", "sharegpt", "--scale", "5"
     )
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "row"),
+    [
+        ("trl", {"prompt": f"{MARK} q", "completion": f"{MARK} a"}),
+        (
+            "openai",
+            {
+                "messages": [
+                    {"role": "user", "content": f"{MARK} q"},
+                    {"role": "assistant", "content": MARK},
+                ]
+            },
+        ),
+        (
+            "sharegpt",
+            {
+                "conversations": [
+                    {"from": role, "value": f"{MARK} {number}"}
+                    for number, role in enumerate(("human", "gpt") * 2)
+                ]
+            },
+        ),
+    ],
+)
+def test_forgetting_somebody_takes_what_they_demonstrated_out_of_the_database(
+    store: Store, tmp_path: Path, shape: str, row: dict[str, Any], *, named: bool
+) -> None:
+    path = tmp_path / "hers.jsonl"
+    path.write_text(lines(row))
+    done("feedback", "import", str(path), "--format", shape, "--user", "ana")
+    path.write_text(lines({**GOOD, "label": True}, {**GOOD, "prompt": "And the desk?"}))
+    done("feedback", "import", str(path), "--format", "trl", "--user", "ben")
+    assert MARK in everywhere(store)
+    ana = people_key(store.settings.data_dir).person_id("user:ana")
+    done("forget", "ana" if named else ana)
+    assert MARK not in everywhere(store)
+    assert len(stored(store)) == 2 + (2 if shape == "sharegpt" else 1)
+    assert [each.state for each in exchanges(store)].count("complete") == 2
+
+
+def everywhere(store: Store) -> str:
+    """The bytes of the data folder."""
+    folder = store.settings.data_dir
+    found = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    return b"".join(found).decode("latin-1")
 
 
 def test_heeds_own_format_goes_from_one_data_folder_into_another(
