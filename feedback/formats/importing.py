@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import repeat
 from typing import Any
@@ -18,6 +18,7 @@ from sqlmodel import Session, col, select
 
 from feedback import intake
 from feedback.errors import HeedError, Invalid, TooLarge
+from feedback.formats import on_record
 from feedback.formats.json_rows import TOO_DEEP
 from feedback.formats.records import Chat, Entry, Item, Place, Skipped, Tally, Unusable, Vote
 from feedback.formats.texts import size_bytes, strings
@@ -103,6 +104,23 @@ def load(
     batch.flush()
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be done with a row.
+
+    Attributes:
+        names: the ids of its exchanges by their source ids.
+        fresh: how many of them are new.
+        gone: why one of them takes nothing more.
+        skipped: nothing of it is written.
+    """
+
+    names: dict[str, str] = field(default_factory=dict)
+    fresh: int = 0
+    gone: str | None = None
+    skipped: bool = False
+
+
 class _Batch:
     """Rows on their way into one transaction."""
 
@@ -163,31 +181,28 @@ class _Batch:
             known = _known(session, [item for item, _ in items])
             exchanges: list[Exchange] = []
             tolds: list[Told] = []
-            plans: list[tuple[Item, int, int] | None] = []
+            plans: list[_Plan] = []
             for item, submissions in items:
-                named = self._names(item, known, exchanges)
-                if named is None:
-                    plans.append(None)
-                    continue
-                fresh, names = named
-                plans.append((item, fresh, len(submissions)))
-                tolds += map(self._told, item.votes, submissions, repeat(names))
+                plan = self._plan(item, known, exchanges)
+                plans.append(plan)
+                if not plan.skipped:
+                    tolds += map(self._told, item.votes, submissions, repeat(plan.names))
             results = intake.apply(session, [*exchanges, *tolds], self._settings)
+            outcomes = iter(on_record.settled(session, tolds, results[len(exchanges) :]))
             session.commit()
-        outcomes = iter(results[len(exchanges) :])
-        for (item, _), plan in zip(items, plans, strict=True):
-            if plan is None:
-                why = next((chat.lacking for chat in item.chats if chat.lacking), UNKNOWN)
-                self._skip(item.place, why)
+        for (item, submissions), plan in zip(items, plans, strict=True):
+            if plan.skipped:
+                lacking = next((chat.lacking for chat in item.chats if chat.lacking), UNKNOWN)
+                self._skip(item.place, plan.gone or lacking)
             else:
-                _, fresh, votes = plan
-                self._count(item, fresh, [next(outcomes) for _ in range(votes)])
+                self._count(item, plan, [next(outcomes) for _ in submissions])
 
-    def _count(self, item: Item, fresh: int, outcomes: list[Taken | HeedError | None]) -> None:
+    def _count(self, item: Item, plan: "_Plan", outcomes: list[on_record.Outcome]) -> None:
         faults = [each for each in outcomes if isinstance(each, HeedError)]
         if faults:
-            self._skip(item.place, faults[0].message)
+            self._skip(item.place, on_record.reason(faults[0], plan.gone))
             return
+        fresh = plan.fresh
         new = sum(isinstance(each, Taken) and not each.repeated for each in outcomes)
         self._tally.read += 1
         self._tally.exchanges += fresh
@@ -201,24 +216,25 @@ class _Batch:
         self._tally.skip(reason)
         self._report(Skipped(place, reason, detail))
 
-    def _names(
-        self, item: Item, known: set[str], exchanges: list[Exchange]
-    ) -> tuple[int, dict[str, str]] | None:
-        """The ids of an item's exchanges by their source ids; new ones are put to the others."""
+    def _plan(self, item: Item, known: dict[str, str | None], exchanges: list[Exchange]) -> "_Plan":
+        """What is to be done with an item; its new exchanges are put to the others."""
         names: dict[str, str] = {}
         made: list[Exchange] = []
         for chat in item.chats:
             name = next((each for each in _candidates(chat) if each in known), None)
             if name is None and chat.answer is None:
-                return None
+                return _Plan(skipped=True)
             if name is None:
                 name = exchange_id(chat.source_id)
                 if not any(each.id == name for each in made):
                     made.append(self._exchange(chat, name))
             names[chat.source_id] = name
-        known.update(each.id for each in made)
+        gone = next(filter(None, map(known.get, names.values())), None)
+        if gone:  # nor is anything beside it written anew; a vote that is still on record is known
+            return _Plan(names, gone=gone, skipped=gone == on_record.ERASED)
+        known.update(dict.fromkeys(each.id for each in made))
         exchanges += made
-        return len(made), names
+        return _Plan(names, fresh=len(made))
 
     def _exchange(self, chat: Chat, name: str) -> Exchange:
         messages = [{**message} for message in chat.messages]
@@ -282,15 +298,15 @@ def _candidates(chat: Chat) -> Iterator[str]:
     yield exchange_id(chat.source_id)
 
 
-def _known(session: Session, items: Sequence[Item]) -> set[str]:
-    """Which of the exchanges that are named are on record."""
+def _known(session: Session, items: Sequence[Item]) -> dict[str, str | None]:
+    """The exchanges that are named and on record, each with why it takes nothing more, if so."""
     named = sorted({name for item in items for chat in item.chats for name in _candidates(chat)})
-    known: set[str] = set()
+    known: dict[str, str | None] = {}
     for start in range(0, len(named), LOOKUP):
-        query = select(Exchange.id).where(
+        query = select(Exchange.id, Exchange.state, Exchange.person_id).where(
             Exchange.project_id == PROJECT, col(Exchange.id).in_(named[start : start + LOOKUP])
         )
-        known.update(session.exec(query))
+        known.update((name, on_record.gone(*what)) for name, *what in session.exec(query))
     return known
 
 

@@ -223,10 +223,10 @@ def test_two_imports_of_one_file_at_the_same_moment_double_nothing(store: Store)
     known = importing._known
     first = iter([True])
 
-    def late(session: Any, items: Any) -> set[str]:
+    def late(session: Any, items: Any) -> dict[str, str | None]:
         if next(first, False) and not store.is_sqlite:
             take(store, "trl", text)
-            return set()
+            return {}
         return known(session, items)
 
     with pytest.MonkeyPatch.context() as patch:
