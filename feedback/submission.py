@@ -201,7 +201,7 @@ def parse_json(text: bytes) -> Submission:
     except ValidationError as error:
         if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
             with contextlib.suppress(ValueError, RecursionError):
-                return parse(json.loads(text))  # knows which field holds half a surrogate pair
+                parse(json.loads(text))  # knows which field holds half a surrogate pair
         raise _invalid(error) from error
 
 

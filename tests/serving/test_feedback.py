@@ -175,6 +175,7 @@ def test_what_makes_no_sense_is_refused_by_name(
         b"{",
         b"[]",
         b'{"completion_id": "%s", "comment": "\\ud800"}',
+        b'\xef\xbb\xbf{"completion_id": "%s", "rating": "up"}',
         b'{"completion_id": "%s", "user": "\\ud800", "rating": "up"}',
         b'{"completion_id": "%s", "\\ud800": 1}',
         b'{"completion_id": "%s", "survey": {"\\ud800": 1}}',
