@@ -9,7 +9,6 @@ another turn follows, or none does; how long the conversation is.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, func
@@ -78,25 +77,22 @@ def pairs(session: Session, *, most: int, before: float | None = None) -> list[O
     """
     beside: dict[Slot, Observed] = {}
     alone: dict[Slot, Observed] = {}
-    met: set[Slot] = set()
     # In parts, since the first may be enough; and each slot once, since one person may have voted
     # on one answer ten thousand times.
     for rows in session.connection().execute(_votes(before)).partitions(AT_ONCE):
         fresh: dict[Slot, Observed] = {}
         for row in rows:
             slot = (row.exchange_id, row.choice, row.person_id)
-            if slot not in met:
-                met.add(slot)
+            if slot not in beside and slot not in alone:
                 # Newest first: the first vote that is met is the one in force.
                 satisfied = row.correction is None and row.rating > MIDDLING
-                fresh[slot] = Observed(slot, satisfied=satisfied)
+                fresh.setdefault(slot, Observed(slot, satisfied=satisfied))
         clicked = _slots(session, fresh, col(Feedback.signal).is_not(None))
         for slot, one in fresh.items():
             (beside if slot in clicked else alone)[slot] = one
         if len(beside) >= most:
             break
-    found = dict(islice({**beside, **alone}.items(), most))
-    observed = _few_of_each(found.values())
+    observed = _few_of_each([*beside.values(), *alone.values()][:most])
     observe(session, observed)
     return [one for one in observed if one.acted]
 

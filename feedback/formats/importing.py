@@ -197,7 +197,7 @@ class _Batch:
             else:
                 self._count(item, plan, [next(outcomes) for _ in submissions])
 
-    def _count(self, item: Item, plan: "_Plan", outcomes: list[on_record.Outcome]) -> None:
+    def _count(self, item: Item, plan: _Plan, outcomes: list[on_record.Outcome]) -> None:
         faults = [each for each in outcomes if isinstance(each, HeedError)]
         if faults:
             self._skip(item.place, on_record.reason(faults[0], plan.gone))
@@ -216,7 +216,7 @@ class _Batch:
         self._tally.skip(reason)
         self._report(Skipped(place, reason, detail))
 
-    def _plan(self, item: Item, known: dict[str, str | None], exchanges: list[Exchange]) -> "_Plan":
+    def _plan(self, item: Item, known: dict[str, str | None], exchanges: list[Exchange]) -> _Plan:
         """What is to be done with an item; its new exchanges are put to the others."""
         names: dict[str, str] = {}
         made: list[Exchange] = []

@@ -47,8 +47,7 @@ def issue(body: TokenRequest, parts: Parts, who: AsClient) -> dict[str, Any]:
     checked(body.completion_id, "completion_id", max_bytes=most)
     with parts.store.session() as session:
         exchange = session.get(Exchange, body.completion_id)
-    gone = exchange is not None and exchange.state == "forgotten"
-    if exchange is None or exchange.project_id != PROJECT or gone:
+    if exchange is None or exchange.project_id != PROJECT or exchange.state == "forgotten":
         raise NotFound(
             f"No completion {body.completion_id!r} is on record; those sent with `store: false` "
             "never are, and what was forgotten is no more.",
