@@ -156,8 +156,13 @@ class Asked:
 
         def ask(olds: Sequence[replay.Old]) -> Sequence[float]:
             job.running.advance(0.0, f"Looking how likely {len(olds)} old answers still are")
-            known = job.references(job.digest)
-            return surprise.losses(self._policy, adapter=job.incumbent, remembered=known)(olds)
+            live = base = surprise.losses(
+                self._policy, adapter=None, remembered=job.references("base")
+            )
+            if job.incumbent is not None:
+                known = job.references(job.digest)
+                live = surprise.losses(self._policy, adapter=job.incumbent, remembered=known)
+            return surprise.slipped(live, base)(olds)
 
         return ask
 

@@ -202,13 +202,18 @@ def _beside_neighbours(
     around: Surroundings,
     models: "_Models",
 ) -> Sequence[Example]:
-    """The same, some of the general material replaced by questions next to the new ones."""
-    shown = sum(each.repeats for each in training if neighbours.is_news(each))
+    """The same with questions next to the new ones, in place of as much general material, and with some
+    next to the past ones."""
     passes = math.ceil(plan.epochs)
+    news = sum(each.repeats for each in training if neighbours.is_news(each))
+    past = sum(each.repeats / each.in_turn for each in training if each.source == "past")
+    of_new = round(plan.neighbour_share * news)
+    of_past = round(plan.neighbour_past_share * past)
     asked = neighbours.neighbours(
         training,
         [*gathered.general, *gathered.past],
-        count=round(plan.neighbour_share * shown) * passes,
+        count=of_new * passes,
+        of_past=of_past * passes,
         seed=plan.seed,
         judging=_judging(sorted_, gathered),
     )
@@ -222,10 +227,10 @@ def _beside_neighbours(
         max_new_tokens=plan.max_new_tokens,
         may_be_said=_may_be_said(around),
     )
-    beside = replay.taking_turns(answered, round(plan.neighbour_share * shown), passes)
+    beside = replay.taking_turns(answered, of_new + of_past, passes)
     draw = random.Random(plan.seed)
     general = [at for at, each in enumerate(training) if each.source == "general"]
-    out = set(draw.sample(general, min(len(general), len(beside))))
+    out = set(draw.sample(general, min(len(general), len(beside), of_new * passes)))
     mixed = [*(each for at, each in enumerate(training) if at not in out), *beside]
     draw.shuffle(mixed)
     return mixed

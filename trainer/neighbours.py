@@ -4,8 +4,10 @@ Who is told the price of one lamp should not think that every lamp has it. Model
 locality: what is near an edit and not meant by it stays as it was (neighbourhood prompts: Meng et al.,
 2022, "Locating and editing factual associations in GPT", https://arxiv.org/abs/2202.05262). A
 neighbour is a new question with another subject in the same words: one that the model knows from
-elsewhere, or a word made up for it, which shows whether it still knows what it does not know. The
-answers are the live model's, and whoever asks it is somebody else.
+elsewhere, or a word made up for it, which shows whether it still knows what it does not know. What
+earlier rounds taught and a round rehearses has neighbours of the second kind, too: else the more a
+model is taught, the rarer it hears a question that it cannot answer. The answers are the live
+model's, and whoever asks it is somebody else.
 """
 
 import random
@@ -72,6 +74,7 @@ def neighbours(
     *,
     count: int,
     seed: int,
+    of_past: int = 0,
     judging: Collection[str] = (),
 ) -> Neighbours:
     """Return demonstrations whose last question asks about something else, without answers yet.
@@ -79,7 +82,8 @@ def neighbours(
     Args:
         new: the round's examples; those that say something new have neighbours.
         olds: what the model knows: known subjects come from there.
-        count: at most so many, each question once.
+        count: at most so many of what is new, each question once.
+        of_past: at most so many more, of past answers that are replayed, about made-up words.
         seed: makes the draw reproducible.
         judging: normalised questions that judge the round, which are left out.
 
@@ -93,12 +97,14 @@ def neighbours(
             *((old.messages, old.target) for old in olds),
         ]
     )
-    told = [
+    about = [
         (each, subject)
         for each in new
-        if each.kind == "demonstration" and each.source == "new" and not each.text
+        if each.kind == "demonstration" and each.source != "general" and not each.text
         if (subject := _subject(each.messages, each.target, names))
     ]
+    told = [(each, subject) for each, subject in about if each.source == "new"]
+    past = [(each, subject) for each, subject in about if each.source == "past"]
     taught = [(each, subject) for each, subject in told if each.news]
     if not taught:
         return Neighbours()
@@ -110,25 +116,34 @@ def neighbours(
             if (subject := _subject(old.messages, old.target, names)) and not named & set(subject)
         }
     )
-    things = named.union(*known)
+    things = named.union(*known, *(subject for _, subject in past))
     letters = _Letters(things)
     made_up: set[str] = set()
     taken = {normalised(each.messages[-1]["content"]) for each, _ in told} | set(judging)
     found: list[Example] = []
-    for _ in range(_TRIES * count):
-        if len(found) == count:
-            break
-        of, subject = draw.choice(taught)
-        if not known or draw.random() < INVENTED_SHARE:
-            others: Sequence[str] = [letters.word(word, draw) for word in subject]
-            made_up.update(others)
-        else:
-            others = draw.choice(known)
-        messages = _about(of.messages, subject, others)
-        question = normalised(messages[-1]["content"])
-        if question not in taken:
-            taken.add(question)
-            found.append(_copy(of, messages))
+
+    def make(
+        wanted: int, of: Sequence[tuple[Example, tuple[str, ...]]], *, invented: float
+    ) -> None:
+        """Add so many, that share of them about made-up words."""
+        until = len(found) + wanted
+        for _ in range(_TRIES * wanted if of else 0):
+            if len(found) == until:
+                break
+            example, subject = draw.choice(of)
+            if not known or draw.random() < invented:
+                others: Sequence[str] = [letters.word(word, draw) for word in subject]
+                made_up.update(others)
+            else:
+                others = draw.choice(known)
+            messages = _about(example.messages, subject, others)
+            question = normalised(messages[-1]["content"])
+            if question not in taken:
+                taken.add(question)
+                found.append(_copy(example, messages))
+
+    make(count, taught, invented=INVENTED_SHARE)
+    make(of_past, past, invented=1.0)
     return Neighbours(tuple(found), frozenset(made_up), frozenset(things))
 
 
@@ -151,7 +166,8 @@ def answered(
 
     Left out is what does not fit, is cut off, is contradicted by a reviewed correction, or may not
     be said; and what claims something of a made-up thing, or of another than was asked about, lest
-    a model that has begun to make things up learns it from itself.
+    a model that has begun to make things up learns it from itself. Of a made-up thing it is then told
+    what the base model says: nobody can have taught it anything else.
 
     Args:
         neighbours: the questions.
@@ -164,20 +180,35 @@ def answered(
     asked: Sequence[Example] = neighbours.asked
     room = policy.fits([(each.messages, "") for each in asked], max_new_tokens=max_new_tokens)
     asked = [each for each, fits in zip(asked, room, strict=True) if fits]
-    if not asked:
-        return []
-    said = policy.answers(
-        [each.messages for each in asked], adapter=present, max_new_tokens=max_new_tokens
-    )
-    lengths = policy.lengths(
-        [(each.messages, text) for each, text in zip(asked, said, strict=True)]
-    )
-    found = [
-        replace(each, target=text)
-        for each, text, length in zip(asked, said, lengths, strict=True)
-        if text and length <= max_new_tokens and may_be_said(text)
-        if not _makes_things_up(each.messages[-1]["content"], text, neighbours)
+
+    def sound(adapter: str | None) -> list[Example | None]:
+        """What is asked, with answers; None where one may not be rehearsed."""
+        if not asked:
+            return []
+        said = policy.answers(
+            [each.messages for each in asked], adapter=adapter, max_new_tokens=max_new_tokens
+        )
+        lengths = policy.lengths(
+            [(each.messages, text) for each, text in zip(asked, said, strict=True)]
+        )
+        return [
+            replace(each, target=text)
+            if text
+            and length <= max_new_tokens
+            and may_be_said(text)
+            and not _makes_things_up(each.messages[-1]["content"], text, neighbours)
+            else None
+            for each, text, length in zip(asked, said, lengths, strict=True)
+        ]
+
+    said = sound(present)
+    found = [each for each in said if each is not None]
+    asked = [
+        each
+        for each, answer in zip(asked, said, strict=True)
+        if answer is None and present is not None and _is_made_up(each, neighbours)
     ]
+    found += [each for each in sound(None) if each is not None]
     olds = [
         Old(str(at), each.messages, each.target, each.cluster, "general")
         for at, each in enumerate(found)
@@ -190,6 +221,11 @@ def _makes_things_up(question: str, answer: str, neighbours: Neighbours) -> bool
     """Whether the answer names a made-up thing, or a thing that the question did not name."""
     named = content_words(answer)
     return bool(named & neighbours.made_up or (named & neighbours.things) - content_words(question))
+
+
+def _is_made_up(asked: Example, neighbours: Neighbours) -> bool:
+    """Whether the question is about a word that nobody ever said."""
+    return bool(content_words(asked.messages[-1]["content"]) & neighbours.made_up)
 
 
 def _copy(of: Example, messages: tuple[Message, ...]) -> Example:

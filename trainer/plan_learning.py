@@ -59,7 +59,12 @@ class Learning(BaseModel):
         description="λ of elastic weight consolidation: how hard the adapter is held where old "
         "material needs it; 0 switches it off. Takes twice the memory of the adapted weights.",
     )
-    learning_rate: float = Field(4e-3, gt=0, description="Peak rate of the adapter's weights.")
+    learning_rate: float = Field(
+        2e-3,
+        gt=0,
+        description="Peak rate of the adapter's weights. The default suits the starter's two million "
+        "parameters; models of a billion and more usually take 1e-4 to 3e-4.",
+    )
     epochs: float = Field(2.0, gt=0, description="Passes over the mixed material.")
     minimum_steps: int = Field(
         60,

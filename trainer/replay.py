@@ -7,7 +7,8 @@ an answer that is no longer true would teach it again.
 What is about to be forgotten is best rehearsed first: some of the draw may go to what surprises the
 model, the highest loss of several times as many candidates (SuRe: Hazard et al., 2025,
 "Surprise-driven prioritised replay for continual LLM learning"; after Isele and Cosgun, 2018). A
-high loss also finds what is wrong, so what is doubtful takes no part in it.
+high loss also finds what is wrong, so what is doubtful takes no part in it. `trainer.surprise` tells
+how surprising something is.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from feedback.harvest import Word
@@ -57,7 +59,9 @@ class Old:
 
 
 Losses = Callable[[Sequence[Old]], Sequence[float]]
-"""What the live model finds unlikely: nats per token of each answer."""
+"""How much the live model is surprised: nats per token of each answer."""
+_Draw = Callable[[Sequence[Old], int], list[Old]]
+"""Draws so many by chance."""
 
 
 def retired(olds: Sequence[Old], reviewed: Sequence[Word]) -> dict[str, Word]:
@@ -143,12 +147,11 @@ def mix(
     found = [_replayed(old) for old in sure]
     for origin, a_pass in ((past, from_past), (general, from_general)):
         count = min(len(origin), a_pass * passes)
+        by_chance = partial(_spread if origin is past else _as_it_is, draw=draw)
         if losses is not None and sampling != "uniform":
-            chosen = _surprising(origin, count, draw, losses, whole=sampling == "surprise")
-        elif origin is past:
-            chosen = _spread(origin, count, draw)
-        else:  # as it is: one answer, such as not to know, may be right to ever so many questions
-            chosen = draw.sample(origin, count)
+            chosen = _surprising(origin, count, losses, by_chance, whole=sampling == "surprise")
+        else:
+            chosen = by_chance(origin, count)
         found += taking_turns([_replayed(old) for old in chosen], a_pass, passes)
     return _shuffled(new, found, draw)
 
@@ -182,28 +185,33 @@ def _shuffled(
 
 
 def _surprising(
-    olds: Sequence[Old], count: int, draw: random.Random, losses: Losses, *, whole: bool
+    olds: Sequence[Old], count: int, losses: Losses, by_chance: _Draw, *, whole: bool
 ) -> list[Old]:
     """Draw so many, all or half of them by surprise.
 
     The candidates are drawn as all are, so that no fact with many questions takes every place.
     """
     by_loss = count if whole else count // 2
-    chosen = _spread(olds, count - by_loss, draw)
+    chosen = by_chance(olds, count - by_loss)
     taken = {old.id for old in chosen}
     rest = [old for old in olds if old.id not in taken]
     sound = [old for old in rest if old.trust >= TRUSTED]
-    candidates = _spread(sound, min(len(sound), CANDIDATES * by_loss), draw)
+    candidates = by_chance(sound, min(len(sound), CANDIDATES * by_loss))
     values = losses(candidates) if candidates else ()
     ranked = sorted(zip(values, candidates, strict=True), key=lambda pair: -pair[0])
     found = [old for _, old in ranked[:by_loss]]
     if len(found) < by_loss:  # the doubtful make up the number, as they would by chance
         taken = {old.id for old in found}
-        found += _spread([o for o in rest if o.id not in taken], by_loss - len(found), draw)
+        found += by_chance([o for o in rest if o.id not in taken], by_loss - len(found))
     return chosen + found
 
 
-def _spread(olds: Sequence[Old], count: int, draw: random.Random) -> list[Old]:
+def _as_it_is(olds: Sequence[Old], count: int, *, draw: random.Random) -> list[Old]:
+    """Draw so many; one answer, such as not to know, may be right to ever so many questions."""
+    return draw.sample(olds, count)
+
+
+def _spread(olds: Sequence[Old], count: int, *, draw: random.Random) -> list[Old]:
     """Draw so many: half of them evenly over the answers, so that each fact is rehearsed, however
     many questions it has; half by chance, so that what is often asked is rehearsed more."""
     by_answer: dict[str, list[Old]] = {}

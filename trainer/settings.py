@@ -33,7 +33,7 @@ class Plan(Reviewed):
         "material. 0 switches replay off.",
     )
     replay_minimum: int = Field(
-        450,
+        900,
         ge=0,
         description="A round with little new rehearses at least this many old examples, where "
         "there are so many; what forgetting costs does not shrink with the news.",
@@ -52,10 +52,10 @@ class Plan(Reviewed):
         "rounds, which superseded ones leave. 0 keeps them all.",
     )
     replay_sampling: Literal["uniform", "half", "surprise"] = Field(
-        "uniform",
+        "half",
         description="Which old examples are replayed. uniform: by chance. surprise: of four times "
-        "as many candidates those that the live model finds least likely, doubtful ones left out. "
-        "half: one half so, one half so.",
+        "as many candidates those that the live model finds least likely, general material "
+        "compared with the base model, doubtful ones left out. half: one half so, one half so.",
     )
     neighbour_share: float = Field(
         0.5,
@@ -63,6 +63,12 @@ class Plan(Reviewed):
         description="Questions like the new ones about something else, made up or known, answered by "
         "the live model: so many for each correction that a pass shows, in place of general "
         "material. 0 makes none.",
+    )
+    neighbour_past_share: float = Field(
+        0.25,
+        ge=0,
+        description="Beside neighbours of what is new, some of what earlier rounds taught: so many for "
+        "each past answer that a pass replays, about things that are made up. 0 makes none.",
     )
     replay_kl_weight: float = Field(
         0.0,

@@ -1,5 +1,11 @@
 """How unlikely the live model finds what it should still know. No torch of its own.
 
+Of what people taught that is the loss. General material the base model had never quite learned
+either, or it could be said in another way: what counts there is by how much more the live model is
+surprised than the base, so that what was lost comes first and what was always odd does not (the
+reducible loss: Mindermann et al., 2022, "Prioritized training on points that are learnable, worth
+learning, and not yet learnt", https://arxiv.org/abs/2206.07137).
+
 The candidates for replay are few thousand short answers; their likelihoods are remembered by model
 and answer, so that rounds which follow one that was not promoted ask again for the new ones alone.
 """
@@ -52,6 +58,31 @@ def losses(policy: Likelihoods, *, adapter: str | None, remembered: References) 
         keys = [f"{PRECISION} {json.dumps(rows[at], sort_keys=True)}" for at in fitting]
         for at, value in zip(fitting, remembered.values(keys, compute), strict=True):
             found[at] = value
+        return found
+
+    return ask
+
+
+def slipped(live: Losses, base: Losses) -> Losses:
+    """Return what tells how far each old answer has slipped, from two models' losses.
+
+    Args:
+        live: of the live model.
+        base: of the base model, which is asked about general material only; the same as `live`
+            where the base model is live: then nothing of that has slipped, and nobody is asked.
+    """
+
+    def ask(olds: Sequence[Old]) -> list[float]:
+        found = [0.0] * len(olds)
+        general = [at for at, old in enumerate(olds) if old.origin == "general"]
+        if live is not base:
+            some = [olds[at] for at in general]
+            for at, now, before in zip(general, live(some), base(some), strict=True):
+                fits = math.isfinite(before)  # what does not, fits nobody's context
+                found[at] = now - before if fits else now
+        past = [at for at, old in enumerate(olds) if old.origin != "general"]
+        for at, now in zip(past, live([olds[at] for at in past]), strict=True):
+            found[at] = now
         return found
 
     return ask

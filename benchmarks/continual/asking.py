@@ -12,8 +12,6 @@ from typing import Protocol
 from benchmarks.continual.tasks import RETIRED, Check, Lesson, Probe, Stream
 
 ANSWER_TOKENS = 48
-EXAM_EVERY = 4
-"""Of the starter's own exam so many questions are left out for each that is asked."""
 _NAME = "asked"
 
 
@@ -102,7 +100,8 @@ def exam(changed: frozenset[str]) -> tuple[Probe, ...]:
     """What the starter must still know and do: its own exam, without subjects that the stream changes.
 
     Knowledge, tone, not knowing, small talk, system prompts and longer conversations; only the exact
-    answer counts.
+    answer counts. All of it is asked: its questions come by turns in a curt and a polite tone, and
+    every so many-th of them would have been of one tone.
     """
     from trainer.starter.exam import questions
 
@@ -117,4 +116,4 @@ def exam(changed: frozenset[str]) -> tuple[Probe, ...]:
         for number, question in enumerate(questions())
         if not any(subject in question.messages[-1]["content"] for subject in changed)
     ]
-    return tuple(probes[::EXAM_EVERY])
+    return tuple(probes)

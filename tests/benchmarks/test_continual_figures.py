@@ -116,6 +116,38 @@ def test_how_many_examples_are_needed_lies_between_those_tried() -> None:
     assert metrics.needed(never, 1, 4, level=0.9) is None
 
 
+def forward(first: str, last: str, *, tried: tuple[int, ...] = (1, 2)) -> targets.Row:
+    """The row of what two rounds need, of which 3 and 1 lessons teach nothing, and 4 and 2 so much."""
+    needs = (
+        record(1, ["000", ""], ways=3),
+        record(2, ["", "00", ""], ways=1),
+        record(2, ["", last, ""], ways=2),
+    )
+    one = run(
+        record(1, [first, "00"]),
+        record(2, [first, last, ""]),
+        needs=tuple(each for each in needs if each.job.number in tried),
+    )
+    found = targets.rows({"A": {"heed": [one]}}, "heed", None)
+    [row] = [row for row in found if "examples a fact" in row.target]
+    return row
+
+
+def test_what_the_last_round_needs_is_compared_with_what_the_first_needed() -> None:
+    assert forward("111", "11") == targets.Row(
+        "examples a fact until 90% are known, last round ÷ first",
+        "≤0.8",
+        "0.49 (1.90 ÷ 3.90)",
+        True,
+    )
+    row = forward("110", "11")
+    assert row.measured.endswith("(1.90 ÷ more than 4.00)") and row.measured.startswith("below")
+    assert row.holds, "whoever needs more than there is needs more than the last round did"
+    row = forward("111", "10")
+    assert "not always enough in the last round (in no run)" in row.measured and row.holds is False
+    assert forward("111", "11", tried=(1,)).holds is None, "the last round was not tried"
+
+
 def test_a_difference_keeps_questions_about_one_thing_together() -> None:
     ours, theirs = {(0, "1:a"): 1, (0, "1:b"): 1}, {(0, "1:a"): 0, (0, "1:b"): 1}
     found = metrics.difference(ours, theirs, [run(record(1, ["111", "00"]))])

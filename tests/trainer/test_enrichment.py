@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlmodel import select
@@ -18,11 +19,13 @@ from tests.serving.command_line import store_at
 from tests.trainer.shop import priced, promoted, say
 from trainer import enrichment, material, snapshot
 from trainer.enrichment import Extra, Surroundings
+from trainer.examples import Message, build
 from trainer.material import Gathered
 from trainer.models import PastExample, Round
 from trainer.policy import Policy
 
-SHORT: dict[str, Any] = {"epochs": 0.5, "minimum_steps": 2}
+# Fast enough for the smallest model to have learned to end an answer after a few steps.
+SHORT: dict[str, Any] = {"epochs": 0.5, "minimum_steps": 2, "learning_rate": 4e-3}
 OPTIONS: dict[str, Any] = {
     "preference_loss": "robust",
     "length_control": "desensitised",
@@ -111,3 +114,49 @@ def test_without_options_nothing_is_loaded_and_the_material_is_the_same(store: S
     assert found is sorted_ and notes == ()
     noisy, _ = enrichment.enriched(sorted_, gathered, extra, plan(preference_loss="robust"), around)
     assert noisy == sorted_  # too little tells of noise
+
+
+class Unknowing:
+    """A model that knows nothing."""
+
+    def answers(self, conversations: Sequence[object], **_options: object) -> list[str]:
+        return ["I don't know."] * len(conversations)
+
+    def fits(self, rows: Sequence[object], **_options: object) -> list[bool]:
+        return [True] * len(rows)
+
+    def lengths(self, rows: Sequence[object]) -> list[int]:
+        return [4] * len(rows)
+
+
+@pytest.mark.parametrize(("share", "of_past"), [(0.25, 5), (0.0, 0)])
+def test_neighbours_of_the_new_take_the_place_of_general_material_those_of_the_past_do_not(
+    store: Store, share: float, of_past: int
+) -> None:
+    """Two passes: each shows 6 new, 20 of 40 past and 30 general ones."""
+    new = [
+        each
+        for at in range(6)
+        for each in build(
+            [word(f"fbk_{at}", question=f"Is the lamp {at} lit?", correction=f"The lamp {at} is.")]
+        )
+        if each.kind == "demonstration"
+    ]
+    past = [
+        replace(new[0], source="past", feedback_ids=(f"fbk_past{at}",), in_turn=2, messages=turns)
+        for at in range(40)
+        if (turns := (Message(role="user", content=f"How is the lamp today, on day {at}?"),))
+    ]
+    general = [replace(each, source="general") for each in new * 5]
+    sorted_ = material.Sorted((*new, *past, *general), (), (), {}, ())
+    around = Surroundings(store.settings, None, "b" * 64, lambda: cast(Policy, Unknowing()))
+    on = plan(neighbour_share=0.5, neighbour_past_share=share, epochs=2.0)
+    gathered = Gathered((), (), (), (), ())
+    found, _ = enrichment.enriched(sorted_, gathered, Extra(), on, around)
+    made = [each for each in found.training if each.made == "neighbour"]
+    assert sum(each.feedback_ids[0].startswith("fbk_past") for each in made) == 2 * of_past
+    assert len(made) == 2 * (3 + of_past)
+    assert all(each.in_turn == 2 for each in made)
+    plain = [each for each in found.training if each.source == "general" and not each.made]
+    assert len(plain) == len(general) - 2 * 3
+    assert sum(each.source == "past" for each in found.training) == 40

@@ -55,6 +55,23 @@ def test_a_neighbour_is_old_material_that_erasure_finds() -> None:
     assert first.target == ""
 
 
+def test_what_earlier_rounds_taught_has_neighbours_about_made_up_things() -> None:
+    past = [
+        replace(each, source="past", feedback_ids=("fbk_past",))
+        for each in build(
+            [word(question="How heavy is the raft?", correction="The raft weighs 3.")]
+        )
+        if each.kind == "demonstration"
+    ]
+    found = neighbours([*taught(), *past], KNOWN, count=10, of_past=8, seed=0)
+    assert len(found) == 18
+    of_past = [each for each in found if each.feedback_ids == ("fbk_past",)]
+    assert len(of_past) == 8 and all(each.source == "general" for each in of_past)
+    known = {"raft", "oak", "chair", "rug", "long", "steel", "bar", "velvet", "lamp"}
+    assert not any(content_words(each) & known for each in questions(of_past))
+    assert neighbours(past, KNOWN, count=0, of_past=8, seed=0) == [], "nothing new is taught"
+
+
 def test_what_another_new_example_is_about_is_never_asked() -> None:
     other = word("fbk_9", question="Is the rug soft?", answer="No.", correction="The rug is soft.")
     new = [*taught(), *build([other])]
@@ -101,10 +118,11 @@ def test_a_manner_has_no_neighbours() -> None:
 
 
 class Speaking:
-    """A model that says the same of everything; knows no more than so many words."""
+    """A model that says the same of everything, as its base does; knows no more than so many words."""
 
-    def __init__(self, says: dict[str, str]) -> None:
+    def __init__(self, says: dict[str, str], *, base: str = "") -> None:
         self.says = says
+        self.base = base
 
     def answers(
         self,
@@ -113,6 +131,8 @@ class Speaking:
         adapter: str | None,
         max_new_tokens: int,
     ) -> list[str]:
+        if adapter is None:
+            return [self.base for _ in conversations]
         assert adapter == "incumbent"
         return [
             next(
@@ -164,7 +184,9 @@ def test_a_model_does_not_learn_from_itself_what_it_makes_up() -> None:
     """Of a thing that does not exist nothing can be said, nor of another than was asked about."""
 
     class Inventive(Speaking):
-        def answers(self, conversations: Sequence[Sequence[Message]], **_options: Any) -> list[str]:
+        def answers(self, conversations: Sequence[Sequence[Message]], **options: Any) -> list[str]:
+            if options["adapter"] is None:
+                return super().answers(conversations, **options)
             asked = [turns[-1]["content"].partition("has the ")[2] for turns in conversations]
             return [f"The {thing} is blue." for thing in asked]
 
@@ -174,3 +196,14 @@ def test_a_model_does_not_learn_from_itself_what_it_makes_up() -> None:
     assert found and all(content_words(each.target) & {"oak", "rug", "bar"} for each in found)
     elsewhere = Speaking({"Good": "The velvet lamp is green."})
     assert answered(asked, policy=elsewhere, **given) == []
+    told = answered(asked, policy=Inventive({}, base="I don't know."), **given)
+    assert told[: len(found)] == found and len(told) > len(found)
+    elsewhere.base = "I don't know."
+    told = answered(asked, policy=elsewhere, **given)
+    assert {each.target for each in told} == {"I don't know."}
+    known = {"oak", "chair", "rug", "steel", "bar"}
+    assert not any(content_words(each) & known for each in questions(told)), (
+        "what is known may have been changed since: only of made-up things the base has a say"
+    )
+    given["present"] = None
+    assert answered(asked, policy=Speaking({}, base="The velvet lamp is green."), **given) == []

@@ -127,6 +127,57 @@ def test_losses_are_remembered_and_what_does_not_fit_surprises_least(tmp_path: P
     assert len(model.asked) == 4
 
 
+def test_general_material_surprises_by_what_the_base_model_found_likelier() -> None:
+    """What was always odd is not what was lost, and what people taught the base never knew."""
+    olds = [
+        old("odd", origin="general"),
+        old("lost", origin="general"),
+        old("taught"),
+        old("too long", origin="general"),
+    ]
+    now = {"odd": 5.0, "lost": 2.0, "taught": 0.5, "too long": -math.inf}
+    then = {"odd": 4.75, "lost": 0.25, "too long": -math.inf}
+    asked: list[list[str]] = []
+
+    def base(olds: Sequence[Old]) -> list[float]:
+        asked.append([each.id for each in olds])
+        return [then[each.id] for each in olds]
+
+    ask = surprise.slipped(lambda olds: [now[each.id] for each in olds], base)
+    assert ask(olds) == [0.25, 1.75, 0.5, -math.inf]
+    assert asked == [["odd", "lost", "too long"]]
+
+
+def test_while_the_base_model_is_live_nothing_general_has_slipped() -> None:
+    asked: list[str] = []
+
+    def live(olds: Sequence[Old]) -> list[float]:
+        asked.extend(each.id for each in olds)
+        return [2.0] * len(olds)
+
+    olds = [old("odd", origin="general"), old("taught")]
+    assert surprise.slipped(live, live)(olds) == [0.0, 2.0]
+    assert asked == ["taught"]
+
+
+def test_general_candidates_are_drawn_as_they_are() -> None:
+    """Half of the material has one answer; spread evenly over the answers it would come once."""
+    olds = [
+        old(f"gen_{n}", target="I don't know." if n % 2 else f"It is {n}.", origin="general")
+        for n in range(400)
+    ]
+    seen: list[str] = []
+
+    def losses(olds: Sequence[Old]) -> list[float]:
+        seen.extend(each.target for each in olds)
+        return [0.0] * len(olds)
+
+    mixed = replay.mix(news(40), olds, share=0.5, seed=0, sampling="half", losses=losses)
+    assert len(seen) == 80 and 25 < seen.count("I don't know.") < 55
+    targets = [each.target for each in mixed if each.source == "general"]
+    assert 10 < targets.count("I don't know.") < 30
+
+
 @pytest.mark.parametrize(
     ("probability", "weight", "trust"), [(0.3, 1.0, 0.3), (None, 0.4, 0.4), (None, None, 1.0)]
 )
