@@ -35,9 +35,11 @@ from trainer.models import Adapter, Round
 from trainer.settings import TrainerSettings
 from trainer.starter.catalogue import PRODUCTS
 from trainer.starter.pool import general_pool
-from trainer.starter.world import World, shop
+from trainer.starter.rehearsed import rehearsed
+from trainer.starter.world import Register, World, shop
 
 TARGET = 0.8
+REGISTERS: tuple[Register, ...] = ("polite", "curt")
 
 
 def revised(seed: int, count: int) -> tuple[World, list[str]]:
@@ -69,7 +71,8 @@ def one(seed: int, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for name, text in pages.items():
         (shelf / name).write_text(text)
     general = folder / "general.jsonl"
-    kept = [row for row in general_pool() if row["key"] not in keys]
+    gone = {shop().answer(key, tone) for key in keys for tone in REGISTERS}
+    kept = [row for row in (*general_pool(), *rehearsed()) if row["target"] not in gone]
     general.write_text("".join(f"{json.dumps(row)}\n" for row in kept))
     trainer = TrainerSettings.model_validate(
         {

@@ -178,7 +178,7 @@ class Plan(Reviewed):
         description="Share of the documents, or of their sections, that judges a document round.",
     )
     document_epochs: float = Field(
-        10.0, gt=0, description="Passes over the mixed material of a document round."
+        16.0, gt=0, description="Passes over the mixed material of a document round."
     )
     document_checkpoints: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.25, 0.5, 0.75),
