@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
@@ -32,14 +32,13 @@ from tests import almanac, builders
 from trainer import documents, pretrain, registry
 from trainer import round as rounds
 from trainer.models import Adapter, Round
-from trainer.settings import TrainerSettings
+from trainer.rehearsal import general_material
+from trainer.replay import Old
+from trainer.settings import Plan, TrainerSettings
 from trainer.starter.catalogue import PRODUCTS
-from trainer.starter.pool import general_pool
-from trainer.starter.rehearsed import rehearsed
 from trainer.starter.world import Register, World, shop
 
 TARGET = 0.8
-REGISTERS: tuple[Register, ...] = ("polite", "curt")
 
 
 def revised(seed: int, count: int) -> tuple[World, list[str]]:
@@ -71,9 +70,9 @@ def one(seed: int, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for name, text in pages.items():
         (shelf / name).write_text(text)
     general = folder / "general.jsonl"
-    gone = {shop().answer(key, tone) for key in keys for tone in REGISTERS}
-    kept = [row for row in (*general_pool(), *rehearsed()) if row["target"] not in gone]
-    general.write_text("".join(f"{json.dumps(row)}\n" for row in kept))
+    gone = {shop().answer(key, tone) for key in keys for tone in get_args(Register)}
+    kept = [old for old in general_material(Plan()) if old.target not in gone]
+    general.write_text("".join(f"{json.dumps(_line(old))}\n" for old in kept))
     trainer = TrainerSettings.model_validate(
         {
             "general_file": str(general),
@@ -124,6 +123,16 @@ def one(seed: int, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "answers": row.counts["documents"]["answers"],
         "general_share": row.counts["documents"]["general_share"],
         **spent,
+    }
+
+
+def _line(old: Old) -> dict[str, Any]:
+    """As it stands in a file of general material."""
+    return {
+        "id": old.id,
+        "messages": old.messages,
+        "target": old.target,
+        "judge": old.judges,
     }
 
 

@@ -131,7 +131,8 @@ class Asked:
         self._job = job
 
     @cached_property
-    def _policy(self) -> "Policy":
+    def policy(self) -> "Policy":
+        """The base model with the live adapter beside it."""
         return self._job.policy()
 
     def rehearsed(self, gathered: Gathered) -> Gathered:
@@ -139,7 +140,7 @@ class Asked:
         if not gathered.ordinary.wanted:
             return gathered
         more = rehearsal.generated(
-            self._policy,
+            self.policy,
             gathered.ordinary,
             self._job.plan,
             adapter=self._job.incumbent,
@@ -152,19 +153,21 @@ class Asked:
         """What tells how unlikely the live model finds old answers; None where nobody asks."""
         if self._job.plan.replay_sampling == "uniform":
             return None
-        job = self._job
 
         def ask(olds: Sequence[replay.Old]) -> Sequence[float]:
-            job.running.advance(0.0, f"Looking how likely {len(olds)} old answers still are")
-            live = base = surprise.losses(
-                self._policy, adapter=None, remembered=job.references("base")
-            )
-            if job.incumbent is not None:
-                known = job.references(job.digest)
-                live = surprise.losses(self._policy, adapter=job.incumbent, remembered=known)
-            return surprise.slipped(live, base)(olds)
+            self._job.running.advance(0.0, f"Looking how likely {len(olds)} old answers still are")
+            return self._slipped(olds)
 
         return ask
+
+    @cached_property
+    def _slipped(self) -> replay.Losses:
+        job = self._job
+        live = base = surprise.losses(self.policy, adapter=None, remembered=job.references("base"))
+        if job.incumbent is not None:
+            known = job.references(job.digest)
+            live = surprise.losses(self.policy, adapter=job.incumbent, remembered=known)
+        return surprise.slipped(live, base)
 
 
 def train(

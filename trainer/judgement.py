@@ -78,13 +78,18 @@ def judge(
     return replace(judged, compared=(*judged.compared, *live))
 
 
-def surroundings(job: candidate.Job) -> enrichment.Surroundings:
-    """Return where a round works, for what enriches its material."""
+def surroundings(job: candidate.Job, live: candidate.Asked) -> enrichment.Surroundings:
+    """Return where a round works, for what enriches its material.
+
+    Args:
+        job: the round.
+        live: the model that the round asks already.
+    """
     return enrichment.Surroundings(
         settings=job.settings,
         present_id=job.row.incumbent_id,
         base_hash=job.base_hash,
-        open_policy=job.policy,
+        open_policy=lambda: live.policy,
         should_stop=lambda: job.running.stopping is not None,
     )
 
@@ -93,13 +98,15 @@ def _sorting(job: candidate.Job, found: Found, gathered: material.Gathered) -> f
     """The candidate's own sorting, for models that are trained like it without other people."""
 
     def sort(held: frozenset[str]) -> material.Sorted:
+        live = candidate.Asked(job)
         again = material.sort(
             gathered,
             job.plan,
-            losses=candidate.Asked(job).losses(),
+            losses=live.losses(),
             rebase=job.rebased is not None,
             held=held,
         )
-        return enrichment.enriched(again, gathered, found.extra, job.plan, surroundings(job))[0]
+        around = surroundings(job, live)
+        return enrichment.enriched(again, gathered, found.extra, job.plan, around)[0]
 
     return sort

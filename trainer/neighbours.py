@@ -181,7 +181,7 @@ def answered(
     room = policy.fits([(each.messages, "") for each in asked], max_new_tokens=max_new_tokens)
     asked = [each for each, fits in zip(asked, room, strict=True) if fits]
 
-    def sound(adapter: str | None) -> list[Example | None]:
+    def sound(asked: Sequence[Example], adapter: str | None) -> list[Example | None]:
         """What is asked, with answers; None where one may not be rehearsed."""
         if not asked:
             return []
@@ -201,14 +201,10 @@ def answered(
             for each, text, length in zip(asked, said, lengths, strict=True)
         ]
 
-    said = sound(present)
-    found = [each for each in said if each is not None]
-    asked = [
-        each
-        for each, answer in zip(asked, said, strict=True)
-        if answer is None and present is not None and _is_made_up(each, neighbours)
-    ]
-    found += [each for each in sound(None) if each is not None]
+    said = sound(asked, present)
+    left = zip(asked, said, strict=True) if present is not None else ()
+    lost = [each for each, answer in left if answer is None and _is_made_up(each, neighbours)]
+    found = [each for each in (*said, *sound(lost, None)) if each is not None]
     olds = [
         Old(str(at), each.messages, each.target, each.cluster, "general")
         for at, each in enumerate(found)

@@ -201,15 +201,15 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     sorted_ = material.sort(
         gathered, job.plan, losses=live.losses(), rebase=job.rebased is not None
     )
-    del live  # and the model with it, before training loads its own
     if not sorted_.roles:
         raise Invalid(
             "Nothing in the claimed feedback can be learned from: every vote was contradicted by "
             "a reviewed correction, held out, or has personal data in its answer."
         )
     sorted_, notes = enrichment.enriched(
-        sorted_, gathered, found.extra, job.plan, judgement.surroundings(job)
+        sorted_, gathered, found.extra, job.plan, judgement.surroundings(job, live)
     )
+    del live  # and the model with it, before training loads its own
     counts = outcome.counts(gathered, sorted_)
     if job.rebased is not None:
         counts[rebase.COUNT] = job.rebased

@@ -19,7 +19,7 @@ from serving.engines.packed_linear import pack
 from serving.engines.self_check import disagreement
 from serving.engines.static import StaticDecoder
 
-_log = logging.getLogger("heed.engine")
+log = logging.getLogger("heed.engine")
 
 _ATTENTION = {"full_attention", "sliding_attention"}
 _MOST_CHARACTERS = 300
@@ -52,7 +52,7 @@ def open_decoder(
         if reason is None:
             return decoder
     reason = " ".join(reason.split())[:_MOST_CHARACTERS]
-    _log.warning(
+    log.warning(
         "static batches, since %s",
         reason,
         extra={"fields": {"batching": "static", "reason": reason}},

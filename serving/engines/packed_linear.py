@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_log = logging.getLogger("heed.engine")
+log = logging.getLogger("heed.engine")
 
 _LEAST_WEIGHTS = 2**18
 """Below this a product is shorter than what calling the operator costs (measured)."""
@@ -37,7 +37,7 @@ def pack(model: nn.Module) -> int:
             try:
                 packed += _pack(module)
             except (RuntimeError, AttributeError) as error:
-                _log.info("plain matrix products, for others fail: %s", str(error).split("\n")[0])
+                log.info("plain matrix products, for others fail: %s", str(error).split("\n")[0])
                 return packed
     return packed
 

@@ -18,7 +18,7 @@ from serving.engines.base import BASE
 if TYPE_CHECKING:
     from serving.engines.decoder import Decoder
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _STOPPED = "The engine has stopped. Ask again in a moment."
 
@@ -144,8 +144,8 @@ class Worker(threading.Thread):
                 try:
                     self._turn(decoder)
                 # No failure may leave a reader waiting for ever, or the next request unanswered.
-                except Exception as error:  # noqa: BLE001
-                    _log.exception("the engine failed; all its answers end with it")
+                except Exception as error:
+                    log.exception("the engine failed; all its answers end with it")
                     decoder.clear()
                     self._fail(self._running, error)
         finally:
@@ -169,8 +169,8 @@ class Worker(threading.Thread):
             try:
                 decoder.join(newcomers)
             # A prompt that cannot be computed costs those who came with it, nobody else.
-            except Exception as error:  # noqa: BLE001
-                _log.exception("prompts failed; %d answers end with it", len(newcomers))
+            except Exception as error:
+                log.exception("prompts failed; %d answers end with it", len(newcomers))
                 self._fail(newcomers, error)
             else:
                 self._running += newcomers

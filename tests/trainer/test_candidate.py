@@ -1,6 +1,8 @@
 """Whole rounds on the smallest model with what keeps it from forgetting switched on."""
 
+import gc
 import json
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from tests import builders
 from tests.trainer.shop import corrected, promoted
 from trainer import learner, rebase, registry, rehearsal, snapshot, step_search
 from trainer.models import PastExample, Round
+from trainer.policy import Policy
 from trainer.references import FOLDER
 from trainer.replay import Old
 
@@ -177,3 +180,29 @@ def test_where_nobody_can_tune_the_usual_share_is_gone_and_told(
     row = run(store, tiny_model, step_share="search")
     [note] = row.counts["notes"]
     assert "0.8 of the way" in note
+
+
+def test_the_live_model_is_loaded_once_for_all_that_is_asked_before_training(
+    store: Store, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has slipped and what is next to the new are asked of one model, gone before it trains."""
+    loaded: list[weakref.ref[Policy]] = []
+    load, train = Policy.load, learner.train
+
+    def counted(*args: Any, **options: Any) -> Policy:
+        made = load(*args, **options)
+        loaded.append(weakref.ref(made))
+        return made
+
+    def watched(*args: Any, **options: Any) -> learner.Trained:
+        gc.collect()
+        assert [each() for each in loaded] == [None]
+        return train(*args, **options)
+
+    news(store, 49)
+    run(store, tiny_model, epochs=0.1)
+    news(store, 59, ("desk", "vase", "sofa", "bed"))
+    monkeypatch.setattr(Policy, "load", counted)
+    monkeypatch.setattr(learner, "train", watched)
+    run(store, tiny_model, replay_sampling="half", neighbour_share=0.5)
+    assert len(loaded) == 2, "the other one judges"
