@@ -1,9 +1,10 @@
-"""What was disliked beside what was liked: from thumbs alone, how an answer should have been put. Pure.
+"""What was disliked beside what is liked: from thumbs alone, how an answer should have been put. Pure.
 
 A thumb down says that an answer was wrong, and nothing of what would be right; a model that never
-says it otherwise learns little from it. Where people liked another answer that says the same of the
-same thing under the same instructions, only the manner differs, and the liked answer shows the one
-that is wanted here. It is shown in the place of the disliked one, as a correction would be.
+says it otherwise learns little from it. Where there is another answer that says the same of the
+same thing, only the manner differs, and it shows the one that is wanted here, if people liked that
+very answer under the same instructions, or if their thumbs tell what manner they like there and it has it
+(`trainer.manner`). It is shown in the place of the disliked one, as a correction would be.
 
 That liked and disliked answers teach most beside each other is what Liu et al. found (2023, "Chain of
 hindsight aligns language models with feedback", https://arxiv.org/abs/2302.02676), who put both into
@@ -11,34 +12,47 @@ one text; here they make an ordinary demonstration and a preference.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 from feedback import overlap
 from feedback.words import content_words, nearly_alike
+from trainer import manner
 from trainer.examples import Example, Message
+from trainer.manner import Manner, Vote
 from trainer.replay import Old
 
 STEM_LETTERS = 5
 """So much of a word has to be the same: "deliver" is "delivery"."""
 MOST_LIKED = 20
-"""So many liked answers, whose questions share the most words, are looked at for each disliked one."""
+"""So many liked answers, whose questions share the most words, are looked at for each disliked one …"""
+MOST_OTHERS = 200
+"""… and so many others: what general material holds of one thing may all be put in one manner."""
 LIKE_SHARE = 0.3
 """Two questions that share this much of their words (Jaccard) may ask for the same."""
+LEAST_ODDS = 1.0
+"""An answer that has the manner people like is so much likelier to be liked than the disliked one, in nats."""
 
 
-def contrasted(new: Sequence[Example], liked: Iterable[Old]) -> list[Example]:
+def contrasted(
+    new: Sequence[Example], liked: Iterable[Old], others: Iterable[Old] = ()
+) -> list[Example]:
     """Return the examples, with a demonstration and a preference in place of some thumbs down.
 
     Args:
         new: of one round. What signals say makes no contrast, nor does a conversation of several
             turns: what came before may be what was liked.
         liked: answers that people liked, in a fixed order; of equals the last one counts.
+        others: answers that nobody judged, such as general material; whatever they were given under.
     """
-    known = _Liked(liked)
+    known, rest = _Answers(liked), _Answers(others)
+    manners = _manners(new, known)
     found: list[Example] = []
     for example in new:
-        other = known.like(example) if _is_thumb_down(example) else None
+        other = None
+        if _is_thumb_down(example) and _question(example.messages) is not None:
+            other = known.like(example) or rest.put_otherwise(example, manners)
         if other is None:
             found.append(example)
             continue
@@ -56,6 +70,22 @@ def contrasted(new: Sequence[Example], liked: Iterable[Old]) -> list[Example]:
     return found
 
 
+def _manners(new: Sequence[Example], liked: "_Answers") -> Callable[[str], Manner | None]:
+    """What tells how people like answers to be put, by the instructions they are given under."""
+    votes: dict[str, list[Vote]] = defaultdict(list)
+    for example in new:
+        question = _question(example.messages)
+        if example.kind == "verdict" and not example.signal and question is not None:
+            vote = Vote(question, example.target, example.cluster, bool(example.liked))
+            votes[_instructions(example.messages)].append(vote)
+
+    @cache
+    def under(instructions: str) -> Manner | None:
+        return manner.learned(votes[instructions])
+
+    return under
+
+
 @dataclass(frozen=True)
 class _Said:
     """One answer as it is compared: stems of the question, of the answer, and of what both hold."""
@@ -63,38 +93,73 @@ class _Said:
     asked: frozenset[str]
     said: frozenset[str]
 
+    @classmethod
+    def of(cls, messages: Sequence[Message], answer: str) -> "_Said":
+        """Of a single question."""
+        return cls(_stems(_question(messages) or ""), _stems(answer))
+
     @property
     def subject(self) -> frozenset[str]:
         return self.asked & self.said
 
 
-class _Liked:
-    """Liked answers to single questions, found by the instructions and the words of the question."""
+class _Answers:
+    """Answers to single questions, found by the words of the question; compared when first sought."""
 
-    def __init__(self, liked: Iterable[Old]) -> None:
-        self._olds: list[Old] = []
-        self._said: list[_Said] = []
-        self._places: dict[tuple[str, str], list[int]] = defaultdict(list)
-        for old in liked:
-            question = _question(old.messages)
-            if question is None:
-                continue
-            said = _Said(_stems(question), _stems(old.target))
+    def __init__(self, olds: Iterable[Old]) -> None:
+        self._given = olds
+
+    @cached_property
+    def _olds(self) -> list[Old]:
+        return [old for old in self._given if _question(old.messages) is not None]
+
+    @cached_property
+    def _said(self) -> list[_Said]:
+        return [_Said.of(old.messages, old.target) for old in self._olds]
+
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        """By every stem of a question."""
+        places: dict[str, list[int]] = defaultdict(list)
+        for at, said in enumerate(self._said):
             for stem in said.asked:
-                self._places[_instructions(old.messages), stem].append(len(self._olds))
-            self._olds.append(old)
-            self._said.append(said)
+                places[stem].append(at)
+        return places
 
     def like(self, example: Example) -> Old | None:
-        """The liked answer that says the same in another manner; None where there is none."""
-        question = _question(example.messages)
-        if question is None:
-            return None
-        ours = _Said(_stems(question), _stems(example.target))
+        """The one under the same instructions that says the same in another manner, if any."""
         system = _instructions(example.messages)
-        shared = Counter(at for stem in ours.asked for at in self._places.get((system, stem), ()))
-        near = sorted(shared, key=lambda at: (-shared[at], -at))[:MOST_LIKED]
-        return next((self._olds[at] for at in near if _same_matter(ours, self._said[at])), None)
+        same = self._same(
+            example, MOST_LIKED, where=lambda old: _instructions(old.messages) == system
+        )
+        return next(iter(same), None)
+
+    def put_otherwise(
+        self, example: Example, manners: Callable[[str], Manner | None]
+    ) -> Old | None:
+        """The one that says the same in the manner that people like best, if any."""
+        odds = manners(_instructions(example.messages))
+        question = _question(example.messages)
+        if odds is None or question is None:
+            return None
+        same = self._same(example, MOST_OTHERS)
+        best = max(same, key=lambda old: odds(question, old.target), default=None)
+        if best is None or odds(question, best.target) < LEAST_ODDS + max(
+            0.0, odds(question, example.target)
+        ):
+            return None
+        return best
+
+    def _same(
+        self, example: Example, most: int, *, where: Callable[[Old], bool] = lambda _: True
+    ) -> list[Old]:
+        """Those that say the same of the same thing, whose questions are most alike first."""
+        ours = _Said.of(example.messages, example.target)
+        shared = Counter(
+            at for stem in ours.asked for at in self._places.get(stem, ()) if where(self._olds[at])
+        )
+        near = sorted(shared, key=lambda at: (-shared[at], -at))[:most]
+        return [self._olds[at] for at in near if _same_matter(ours, self._said[at])]
 
 
 def _same_matter(ours: _Said, theirs: _Said) -> bool:

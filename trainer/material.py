@@ -191,7 +191,8 @@ def sort(
     new = examples.build(learnt, held_out=[*held_out, *tuning])
     if plan.contrast:
         still = [old for old in liked if old.id not in retired]
-        new = contrast.contrasted(new, [*past, *still])
+        general = [old for old in gathered.general if old.id not in retired]
+        new = contrast.contrasted(new, [*past, *still], general)
     new = exposure.repeated(new, exposures=0 if rebase else plan.new_exposures, epochs=plan.epochs)
     judging_ids = {old.id for old in gathered.past_for_judging} | {
         old.id for old in gathered.general if _judges(old)

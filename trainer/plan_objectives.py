@@ -15,10 +15,10 @@ class Objectives(Learning):
     preference_weight: float = Field(0.05, ge=0, description="λ of the DPO loss.")
     verdict_weight: float = Field(0.05, ge=0, description="λ of the KTO loss.")
     contrast: bool = Field(
-        False,
-        description="Whether an answer that people liked is shown in place of one that got a thumb "
-        "down, where it says the same of the same thing in another manner, under the same "
-        "instructions.",
+        True,
+        description="Whether an answer that says the same of the same thing in another manner is "
+        "shown in place of one that got a thumb down: one that people liked under the same "
+        "instructions, or one in the manner that their thumbs tell they like.",
     )
     beta: float = Field(0.1, gt=0, description="β of DPO and KTO: how far the policy may drift.")
     preference_loss: Literal["sigmoid", "conservative", "robust", "ipo"] = Field(

@@ -1,5 +1,6 @@
 """Thumbs down beside liked answers that say the same of the same thing in another manner."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -112,3 +113,79 @@ def test_others_stay_as_they_are_and_in_order() -> None:
     found = contrast.contrasted([first, disliked(), last], [liked()])
     assert [each.kind for each in found] == ["verdict", "demonstration", "preference", "verdict"]
     assert (found[0], found[-1]) == (first, last)
+
+
+THINGS = ("desk", "sofa", "vase", "chair", "stool", "clock", "shelf", "bench", "mug", "rug")
+
+
+def votes(*, liked_curt: bool = True) -> list[Example]:
+    """What ten people said of either manner of putting it."""
+    found = []
+    for value, thing in enumerate(THINGS, 20):
+        question = f"What does the {thing} cost?"
+        for answer, curt in (
+            (f"{value} dollars.", True),
+            (f"Of course! The {thing} costs {value} dollars.", False),
+        ):
+            found.append(
+                disliked(
+                    answer, question, liked=curt is liked_curt, cluster=f"who likes the {thing}"
+                )
+            )
+    return found
+
+
+def general(answer: str = CURT, **fields: Any) -> Old:
+    values: dict[str, Any] = {"messages": asked("cost of the lamp?", None)}
+    return Old("general", target=answer, cluster="g", origin="general", **{**values, **fields})
+
+
+def put(example: Example, *others: Old, liked: tuple[Old, ...] = (), **said: Any) -> list[Example]:
+    """What becomes of one thumb down beside what ten people said."""
+    found = contrast.contrasted([*votes(**said), example], liked, others)
+    return [each for each in found if each.messages == example.messages]
+
+
+@pytest.mark.parametrize(("wrong", "right"), [(POLITE, CURT), (CURT, POLITE)])
+def test_what_nobody_judged_shows_it_where_it_has_the_manner_that_people_like(
+    wrong: str, right: str
+) -> None:
+    example = disliked(wrong, weight=0.6)
+    shown, preferred = put(example, general(right), general(wrong), liked_curt=right is CURT)
+    assert (shown.kind, shown.target, shown.weight) == ("demonstration", right, 0.6)
+    assert (shown.role, shown.feedback_ids) == ("contrast", ("down",))
+    assert (preferred.kind, preferred.target, preferred.rejected) == ("preference", right, wrong)
+
+
+def test_a_manner_is_of_the_instructions_that_the_votes_were_given_under() -> None:
+    example = disliked(messages=asked("Hello! What does the lamp cost?", "Be yourself."))
+    assert put(example, general()) == [example]
+
+
+@pytest.mark.parametrize(
+    ("answer", "other"),
+    [
+        pytest.param(CURT, POLITE, id="which has the other manner"),
+        pytest.param(CURT, "59 dollars", id="which is put the same"),
+        pytest.param(POLITE, "49 dollars.", id="which says something else"),
+    ],
+)
+def test_an_answer_that_may_be_no_better_shows_nothing(answer: str, other: str) -> None:
+    example = disliked(answer)
+    assert put(example, general(other)) == [example]
+
+
+def test_without_votes_that_tell_the_manner_nothing_unjudged_is_shown() -> None:
+    example = disliked()
+    assert contrast.contrasted([example], [], [general()]) == [example]
+
+
+def test_what_people_liked_comes_before_what_nobody_judged() -> None:
+    shown, *_ = put(disliked(), general(), liked=(liked("It is 59 dollars."),))
+    assert shown.target == "It is 59 dollars."
+
+
+def test_what_signals_say_tells_no_manner() -> None:
+    example = disliked()
+    signals = [replace(vote, signal=True) for vote in votes()]
+    assert contrast.contrasted([*signals, example], [], [general()])[-1] == example

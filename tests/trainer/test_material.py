@@ -117,6 +117,32 @@ def test_a_thumb_down_shows_what_was_liked_before_in_another_manner(contrast: bo
     assert all(each.made != "contrast" for each in corrected.training)
 
 
+@pytest.mark.parametrize("corrected", [False, True])
+def test_general_material_shows_the_manner_that_people_like_unless_it_is_out_of_date(
+    corrected: bool,
+) -> None:
+    votes = [
+        word(
+            f"fbk_{rating:.0f}_{thing}",
+            person_id=person(thing),
+            rating=rating,
+            messages=builders.messages(f"What does the {thing} cost?"),
+            answer=f"The {thing} costs {value} dollars." if rating else f"{value} dollars.",
+        )
+        for value, thing in enumerate(("desk", "sofa", "vase", "chair", "stool", "clock"), 20)
+        for rating in (0.0, 1.0)
+    ]
+    question = builders.messages("What does the lamp cost?")
+    down = word("fbk_down", rating=0.0, messages=question, answer="59 dollars.")
+    fix = word("fbk_fix", correction="The lamp costs 69 dollars.", accepted_by="reviewer")
+    general = old("general", question="cost of the lamp?", target=RIGHT, origin="general")
+    words = (*votes, down, *([fix] if corrected else []))
+    gathered = Gathered(words, past=(), past_for_judging=(), general=(general,), protected=())
+    found = material.sort(gathered, plan())
+    shown = [each.target for each in found.training if each.made == "contrast"]
+    assert (RIGHT in shown) is not corrected
+
+
 def test_old_material_that_a_correction_replaces_neither_trains_nor_judges() -> None:
     stale = old("stale", target=ANSWER)
     found = sort(*crowd(30), past=(stale,), past_for_judging=(old("stale_too"),))
