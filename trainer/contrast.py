@@ -46,13 +46,14 @@ def contrasted(
         liked: answers that people liked, in a fixed order; of equals the last one counts.
         others: answers that nobody judged, such as general material; whatever they were given under.
     """
-    known, rest = _Answers(liked), _Answers(others)
-    manners = _manners(new, known)
+    known = _Answers(liked, by=_instructions, most=MOST_LIKED)
+    rest = _Answers(others, by=lambda _: "", most=MOST_OTHERS)
+    manners = _manners(new)
     found: list[Example] = []
     for example in new:
         other = None
-        if _is_thumb_down(example) and _question(example.messages) is not None:
-            other = known.like(example) or rest.put_otherwise(example, manners)
+        if _is_thumb_down(example):
+            other = next(iter(known.same(example)), None) or _put_otherwise(example, rest, manners)
         if other is None:
             found.append(example)
             continue
@@ -70,12 +71,12 @@ def contrasted(
     return found
 
 
-def _manners(new: Sequence[Example], liked: "_Answers") -> Callable[[str], Manner | None]:
+def _manners(new: Sequence[Example]) -> Callable[[str], Manner | None]:
     """What tells how people like answers to be put, by the instructions they are given under."""
     votes: dict[str, list[Vote]] = defaultdict(list)
     for example in new:
-        question = _question(example.messages)
-        if example.kind == "verdict" and not example.signal and question is not None:
+        if _is_thumb(example):
+            question = _question(example.messages) or ""
             vote = Vote(question, example.target, example.cluster, bool(example.liked))
             votes[_instructions(example.messages)].append(vote)
 
@@ -84,6 +85,22 @@ def _manners(new: Sequence[Example], liked: "_Answers") -> Callable[[str], Manne
         return manner.learned(votes[instructions])
 
     return under
+
+
+def _put_otherwise(
+    example: Example, rest: "_Answers", manners: Callable[[str], Manner | None]
+) -> Old | None:
+    """The one that says the same in the manner that people like best, if any."""
+    odds = manners(_instructions(example.messages))
+    if odds is None:
+        return None
+    same = rest.same(example)
+    if not same:
+        return None
+    answers = [example.target, *(old.target for old in same)]
+    disliked, *found = odds(_question(example.messages) or "", answers)
+    best = max(found)
+    return same[found.index(best)] if best >= LEAST_ODDS + max(0.0, disliked) else None
 
 
 @dataclass(frozen=True)
@@ -104,10 +121,26 @@ class _Said:
 
 
 class _Answers:
-    """Answers to single questions, found by the words of the question; compared when first sought."""
+    """Answers to single questions, found by the words of the question; compared when first sought.
 
-    def __init__(self, olds: Iterable[Old]) -> None:
-        self._given = olds
+    Args:
+        olds: in a fixed order.
+        by: what of a conversation has to be the same.
+        most: so many, whose questions share the most words, are looked at.
+    """
+
+    def __init__(
+        self, olds: Iterable[Old], *, by: Callable[[Sequence[Message]], str], most: int
+    ) -> None:
+        self._given, self._by, self._most = olds, by, most
+
+    def same(self, example: Example) -> list[Old]:
+        """Those that say the same of the same thing, whose questions are most alike first."""
+        ours = _Said.of(example.messages, example.target)
+        group = self._by(example.messages)
+        shared = Counter(at for stem in ours.asked for at in self._places.get((group, stem), ()))
+        near = sorted(shared, key=lambda at: (-shared[at], -at))[: self._most]
+        return [self._olds[at] for at in near if _same_matter(ours, self._said[at])]
 
     @cached_property
     def _olds(self) -> list[Old]:
@@ -118,48 +151,14 @@ class _Answers:
         return [_Said.of(old.messages, old.target) for old in self._olds]
 
     @cached_property
-    def _places(self) -> dict[str, list[int]]:
-        """By every stem of a question."""
-        places: dict[str, list[int]] = defaultdict(list)
-        for at, said in enumerate(self._said):
+    def _places(self) -> dict[tuple[str, str], list[int]]:
+        """By what has to be the same, and every stem of a question."""
+        places: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for at, (old, said) in enumerate(zip(self._olds, self._said, strict=True)):
+            group = self._by(old.messages)
             for stem in said.asked:
-                places[stem].append(at)
+                places[group, stem].append(at)
         return places
-
-    def like(self, example: Example) -> Old | None:
-        """The one under the same instructions that says the same in another manner, if any."""
-        system = _instructions(example.messages)
-        same = self._same(
-            example, MOST_LIKED, where=lambda old: _instructions(old.messages) == system
-        )
-        return next(iter(same), None)
-
-    def put_otherwise(
-        self, example: Example, manners: Callable[[str], Manner | None]
-    ) -> Old | None:
-        """The one that says the same in the manner that people like best, if any."""
-        odds = manners(_instructions(example.messages))
-        question = _question(example.messages)
-        if odds is None or question is None:
-            return None
-        same = self._same(example, MOST_OTHERS)
-        best = max(same, key=lambda old: odds(question, old.target), default=None)
-        if best is None or odds(question, best.target) < LEAST_ODDS + max(
-            0.0, odds(question, example.target)
-        ):
-            return None
-        return best
-
-    def _same(
-        self, example: Example, most: int, *, where: Callable[[Old], bool] = lambda _: True
-    ) -> list[Old]:
-        """Those that say the same of the same thing, whose questions are most alike first."""
-        ours = _Said.of(example.messages, example.target)
-        shared = Counter(
-            at for stem in ours.asked for at in self._places.get(stem, ()) if where(self._olds[at])
-        )
-        near = sorted(shared, key=lambda at: (-shared[at], -at))[:most]
-        return [self._olds[at] for at in near if _same_matter(ours, self._said[at])]
 
 
 def _same_matter(ours: _Said, theirs: _Said) -> bool:
@@ -174,8 +173,14 @@ def _same_matter(ours: _Said, theirs: _Said) -> bool:
     return ours.said <= theirs.said or theirs.said <= ours.said
 
 
+def _is_thumb(example: Example) -> bool:
+    """Whether somebody judged the answer to a single question."""
+    single = _question(example.messages) is not None
+    return example.kind == "verdict" and not example.signal and single
+
+
 def _is_thumb_down(example: Example) -> bool:
-    return example.kind == "verdict" and example.liked is False and not example.signal
+    return example.liked is False and _is_thumb(example)
 
 
 def _question(messages: Sequence[Message]) -> str | None:

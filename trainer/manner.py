@@ -8,8 +8,8 @@ from a few accidents (Gao et al., 2023, "Scaling laws for reward model overoptim
 """
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,8 @@ class Vote:
     liked: bool
 
 
-Manner = Callable[[str, str], float]
-"""The log-odds that people like how this question is answered so; only differences count."""
+Manner = Callable[[str, Sequence[str]], list[float]]
+"""The log-odds of each answer to a question that people like how it is put."""
 
 
 def learned(votes: Sequence[Vote]) -> Manner | None:
@@ -55,15 +55,16 @@ def learned(votes: Sequence[Vote]) -> Manner | None:
     found = [_features(vote.question, vote.answer) for vote in votes]
     uses = Counter(word for each in found for word in each)
     known = {word for word, count in uses.items() if count >= FEWEST_USES}
-    rows = [_only(each, known) for each in found]
+    rows = [{word: each[word] for word in each if word in known} for each in found]
     liked = [vote.liked for vote in votes]
     if not _tells(rows, liked):
         return None
     classifier = _classifier().fit(rows, liked)
 
-    def odds(question: str, answer: str) -> float:
-        row = _only(_features(question, answer), known)
-        return float(classifier.decision_function([row])[0])
+    def odds(question: str, answers: Sequence[str]) -> list[float]:
+        # Of words that it was not fitted on it takes no notice.
+        said = [_features(question, answer) for answer in answers]
+        return [float(each) for each in classifier.decision_function(said)]
 
     return odds
 
@@ -72,10 +73,6 @@ def _features(question: str, answer: str) -> dict[str, float]:
     said = words(answer)
     beyond = set(said) - set(words(question))
     return {_LENGTH: math.log1p(len(said)), **dict.fromkeys(sorted(beyond), 1.0)}
-
-
-def _only(row: dict[str, float], known: Iterable[str]) -> dict[str, float]:
-    return {word: value for word, value in row.items() if word in known}
 
 
 def _classifier() -> Any:
@@ -98,8 +95,7 @@ def _tells(rows: Sequence[dict[str, float]], liked: Sequence[bool]) -> bool:
 
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
     odds = cross_val_predict(_classifier(), rows, liked, cv=folds, method="decision_function")
-    by_side: dict[bool, list[float]] = defaultdict(list)
-    for vote, each in zip(liked, odds, strict=True):
-        by_side[vote].append(float(each))
-    test = mannwhitneyu(by_side[True], by_side[False], alternative="greater")
-    return bool(test.pvalue <= CHANCE)
+    marked = list(zip(liked, odds, strict=True))
+    ups = [float(each) for vote, each in marked if vote]
+    downs = [float(each) for vote, each in marked if not vote]
+    return bool(mannwhitneyu(ups, downs, alternative="greater").pvalue <= CHANCE)

@@ -1,6 +1,7 @@
 """The figures of the continual-learning benchmark, from marks that are written by hand."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,9 @@ from benchmarks.continual.results import Job, Record
 from benchmarks.continual.tasks import Check, Probe, Stream, Task, user
 
 
-def record(number: int, row: list[str], **fields: object) -> Record:
+def record(number: int, row: list[str], *, ways: int | None = None, **fields: Any) -> Record:
     """What a round measured."""
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "exam": {},
         "traps": "",
         "train_cpu_seconds": 1.0,
@@ -22,9 +23,7 @@ def record(number: int, row: list[str], **fields: object) -> Record:
         "examples": 1,
         "seconds": 1.0,
     }
-    ways = fields.pop("ways", None)
-    job = Job("A", "heed", 0, number, ways)  # type: ignore[arg-type]
-    return Record(job=job, row=row, **{**values, **fields})  # type: ignore[arg-type]
+    return Record(job=Job("A", "heed", 0, number, ways), row=row, **{**values, **fields})
 
 
 def probe(name: str, stale: tuple[str, ...] = ()) -> Probe:

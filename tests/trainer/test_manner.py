@@ -35,13 +35,15 @@ def test_what_people_like_is_told_from_what_they_do_not_for_things_never_judged(
     odds = manner.learned(votes(8))
     assert odds is not None
     asked = "How long does delivery of the bench take?"
-    assert odds(asked, "3 days.") > odds(asked, "Of course! The bench is there in 3 days.") + 1
+    short, long = odds(asked, ["3 days.", "Of course! The bench is there in 3 days."])
+    assert short > long + 1
 
 
 def test_the_other_way_round_the_other_manner_is_liked() -> None:
     odds = manner.learned(votes(8, liked_curt=0.0, liked_polite=1.0))
     assert odds is not None
-    assert odds("cost of the bench?", curt(30)) < odds("cost of the bench?", polite("bench", 30))
+    short, long = odds("cost of the bench?", [curt(30), polite("bench", 30)])
+    assert short < long
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -76,4 +78,5 @@ def test_words_that_a_few_answers_share_are_no_manner() -> None:
     judged = [replace(vote, answer=f"{vote.answer} {vote.person}x") for vote in votes(8)]
     odds = manner.learned(judged)
     assert odds is not None
-    assert odds("cost?", "30 dollars.") == odds("cost?", "77 dollars.")
+    one, other = odds("cost?", ["30 dollars.", "77 dollars."])
+    assert one == other
