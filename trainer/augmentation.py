@@ -1,12 +1,13 @@
 """More ways to ask for what was corrected: paraphrased and mistyped questions, the answer verbatim.
 
 Knows no database. One correction is one question put once; without others the model learns those
-words and not the fact.
+words and not the fact. What a round repeats is therefore repeated in other words, as far as patterns
+know some.
 """
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,6 +16,9 @@ from trainer.examples import Example, Made, Message
 from trainer.paraphrases import paraphrases
 from trainer.settings import Plan
 from trainer.typing_noise import with_errors
+
+OTHER_WORDINGS = 2
+"""What is repeated is asked in up to so many other wordings, in turn with its own."""
 
 
 @dataclass(frozen=True)
@@ -49,51 +53,67 @@ def augmented(
     *,
     service: Paraphraser | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    judging: Collection[str] = (),
 ) -> tuple[list[Example], str]:
-    """Return the examples with copies of their new demonstrations, and a note where some failed.
+    """Return the examples with copies of their new demonstrations and of what is repeated, and a note
+    where some failed.
 
     A copy keeps everything but the last question: answer, feedback ids (so that erasure finds it)
-    and cluster. Copies follow what they were made of.
+    and cluster. Copies follow what they were made of, and take the place of its repeats.
 
     Args:
         examples: of a round, in order.
         plan: how many paraphrases, how much typing noise, what copies weigh, the seed.
-        service: asked first for paraphrases; patterns fill up what it does not give.
+        service: asked first for paraphrases of what is new; patterns fill up what it does not give.
         should_stop: asked while the service is.
+        judging: normalised questions that judge the round, which no copy asks.
     """
-    at_new = [at for at, each in enumerate(examples) if _may_grow(each)]
+    at_new = [at for at, each in enumerate(examples) if each.source == "new" and _may_grow(each)]
     told = Told(((),) * len(at_new))
     if service is not None and plan.augment_prompts and at_new:
         pairs = [(_question(examples[at]), examples[at].target) for at in at_new]
         told = service.paraphrases(pairs, count=plan.augment_prompts, should_stop=should_stop)
+    given = dict(zip(at_new, told.paraphrases, strict=True))
     copies: dict[int, list[Example]] = {}
-    for at, given in zip(at_new, told.paraphrases, strict=True):
+    for at, example in enumerate(examples):
+        if not _may_grow(example):
+            continue
         # By what was asked and not by its place: who else spoke must change nothing here.
-        rng = random.Random(f"{plan.seed}/{_question(examples[at])}/{examples[at].target}")
-        copies[at] = _copies(examples[at], plan, given, rng)
+        rng = random.Random(f"{plan.seed}/{_question(example)}/{example.target}")
+        copies[at] = [
+            copy
+            for copy in _copies(example, plan, given.get(at, ()), rng)
+            if normalised(_question(copy)) not in judging
+        ]
     grown: list[Example] = []
     for at, example in enumerate(examples):
         family = [example, *copies.get(at, ())]
-        share = 1 / len(family) if plan.augmentation_weight == "shared" else 1.0
         repeats = math.ceil(example.repeats / len(family))  # other wordings instead of the same
+        shown = len(family) * repeats
+        share = example.repeats / shown if plan.augmentation_weight == "shared" else 1.0
         grown += [replace(each, weight=each.weight * share, repeats=repeats) for each in family]
     return grown, told.note
 
 
 def _may_grow(example: Example) -> bool:
-    new = example.kind == "demonstration" and example.source == "new" and not example.made
-    return new and bool(example.messages) and example.messages[-1]["role"] == "user"
+    asked = example.kind == "demonstration" and not example.made and bool(example.messages)
+    return asked and not example.text and example.messages[-1]["role"] == "user"
 
 
 def _copies(
     example: Example, plan: Plan, given: Sequence[str], rng: random.Random
 ) -> list[Example]:
     asked = _question(example)
-    others = paraphrases(asked, count=plan.augment_prompts, rng=rng)
+    new = example.source == "new"
+    others = min(OTHER_WORDINGS, example.repeats - 1) if plan.paraphrase_repeats else 0
+    count = max(others, plan.augment_prompts if new else 0)
+    found = paraphrases(asked, count=count, rng=rng)
     known = {normalised(text) for text in given}
-    filled = [*given, *(text for text in others if normalised(text) not in known)]
-    texts = filled[: plan.augment_prompts]
+    filled = [*given, *(text for text in found if normalised(text) not in known)]
+    texts = filled[:count]
     made = [_asked_otherwise(example, text, "paraphrase") for text in texts]
+    if not new:
+        return made
     stays = content_words(asked) & content_words(example.target) | set(words(example.target))
     for text in (asked, *texts):
         if rng.random() < plan.typing_noise:

@@ -17,7 +17,15 @@ from feedback.errors import HeedError
 from feedback.privacy import placeholders, redacted, redacted_json
 from feedback.settings import PROJECT, FeedbackSettings
 from feedback.words import normalised
-from trainer import label_noise, neighbours, off_policy, pseudo_labels, registry, replay
+from trainer import (
+    label_noise,
+    neighbours,
+    off_policy,
+    pseudo_labels,
+    registry,
+    replay,
+    unlearned,
+)
 from trainer.augmentation import Paraphraser, augmented
 from trainer.examples import Example
 from trainer.material import Gathered, Sorted
@@ -55,6 +63,8 @@ class Surroundings:
         base_hash: of the base model.
         open_policy: loads the base model with that adapter attached as ``incumbent``.
         should_stop: whether somebody wants the round to end.
+        afresh: the round starts from a fresh adapter: what the live one knows does not matter to it.
+        tell: told what takes long before it starts.
     """
 
     settings: FeedbackSettings
@@ -62,6 +72,8 @@ class Surroundings:
     base_hash: str
     open_policy: Callable[[], "Policy"]
     should_stop: Callable[[], bool] = lambda: False
+    afresh: bool = False
+    tell: Callable[[str], None] = lambda _: None
 
     @property
     def present(self) -> str | None:
@@ -116,9 +128,15 @@ def enriched(
         )
         notes.append(note)
     shown = sum(each.kind == "demonstration" and each.source == "new" for each in training)
-    if plan.augment_prompts or plan.typing_noise:
+    if plan.teach_again and plan.new_exposures and around.present and not around.afresh:
+        training = _taught_again(training, gathered, plan, around=around, models=models)
+    if plan.augment_prompts or plan.typing_noise or _are_repeated(training, plan):
         training, note = augmented(
-            training, plan, service=_service(plan), should_stop=around.should_stop
+            training,
+            plan,
+            service=_service(plan),
+            should_stop=around.should_stop,
+            judging=_judging(sorted_, gathered),
         )
         notes.append(note)
     if plan.neighbour_share:
@@ -135,12 +153,42 @@ def enriched(
     return replace(sorted_, training=tuple(training)), tuple(filter(None, notes))
 
 
+def _are_repeated(training: Sequence[Example], plan: Plan) -> bool:
+    return plan.paraphrase_repeats and any(each.repeats > 1 for each in training)
+
+
 def _service(plan: Plan) -> Paraphraser | None:
     if plan.augmentation_url is None or plan.augmentation_model is None:
         return None
     from trainer.paraphrasing_service import ParaphrasingService
 
     return ParaphrasingService(plan.augmentation_url, plan.augmentation_model)
+
+
+def _taught_again(
+    training: Sequence[Example],
+    gathered: Gathered,
+    plan: Plan,
+    *,
+    around: Surroundings,
+    models: "_Models",
+) -> Sequence[Example]:
+    olds = sum(each.source != "new" for each in training)
+    if not olds:
+        return training
+    around.tell(f"Asking the live model {olds} old questions")
+    doubtful = {
+        name for old in gathered.past if old.trust < replay.TRUSTED for name in old.feedback_ids
+    }
+    return unlearned.taught_again(
+        training,
+        policy=models.policy(),
+        present=around.present,
+        exposures=plan.new_exposures,
+        epochs=plan.epochs,
+        max_new_tokens=plan.max_new_tokens,
+        doubtful=frozenset(doubtful),
+    )
 
 
 def _pseudo_labelled(
@@ -219,6 +267,7 @@ def _beside_neighbours(
     )
     if not asked.asked:
         return training
+    around.tell(f"Asking the live model {len(asked.asked)} questions next to the new ones")
     answered = neighbours.answered(
         asked,
         policy=models.policy(),

@@ -91,6 +91,8 @@ def surroundings(job: candidate.Job, live: candidate.Asked) -> enrichment.Surrou
         base_hash=job.base_hash,
         open_policy=lambda: live.policy,
         should_stop=lambda: job.running.stopping is not None,
+        afresh=job.rebased is not None,
+        tell=lambda what: job.running.advance(0.0, what),
     )
 
 

@@ -4,7 +4,8 @@ Who is told the price of one lamp should not think that every lamp has it. Model
 locality: what is near an edit and not meant by it stays as it was (neighbourhood prompts: Meng et al.,
 2022, "Locating and editing factual associations in GPT", https://arxiv.org/abs/2202.05262). A
 neighbour is a new question with another subject in the same words: one that the model knows from
-elsewhere, or a word made up for it, which shows whether it still knows what it does not know. What
+elsewhere, or one made up for it, which shows whether it still knows what it does not know. A made-up
+name is of new words, or of known ones that never stood together, which is the easiest to mistake. What
 earlier rounds taught and a round rehearses has neighbours of the second kind, too: else the more a
 model is taught, the rarer it hears a question that it cannot answer. The answers are the live
 model's, and whoever asks it is somebody else.
@@ -24,7 +25,9 @@ from trainer.examples import Example, Message
 from trainer.replay import Old
 
 INVENTED_SHARE = 0.5
-"""Half of the neighbours are about words that nobody ever said."""
+"""Half of the neighbours are about things that nobody ever named."""
+MIXED_SHARE = 0.5
+"""Half of the made-up names of several words are made of words that are parts of other names."""
 _ASKED_SHARE = 0.5
 """A word names a thing where at least half of the answers that hold it were asked about it."""
 _TRIES = 4
@@ -59,12 +62,12 @@ class Neighbours:
     Attributes:
         asked: demonstrations with empty targets, each with the feedback ids of what it was made
             from, so that erasure finds it.
-        made_up: the words that nobody ever said.
+        made_up: the names that nobody ever said: single new words, or known ones together.
         things: the words that name what the round teaches and what the model knows.
     """
 
     asked: tuple[Example, ...] = ()
-    made_up: frozenset[str] = frozenset()
+    made_up: frozenset[frozenset[str]] = frozenset()
     things: frozenset[str] = frozenset()
 
 
@@ -118,7 +121,8 @@ def neighbours(
     )
     things = named.union(*known, *(subject for _, subject in past))
     letters = _Letters(things)
-    made_up: set[str] = set()
+    parts = _Parts([*known, *(subject for _, subject in about)])
+    made_up: set[frozenset[str]] = set()
     taken = {normalised(each.messages[-1]["content"]) for each, _ in told} | set(judging)
     found: list[Example] = []
 
@@ -131,9 +135,14 @@ def neighbours(
             if len(found) == until:
                 break
             example, subject = draw.choice(of)
+            others: Sequence[str]
             if not known or draw.random() < invented:
-                others: Sequence[str] = [letters.word(word, draw) for word in subject]
-                made_up.update(others)
+                others = parts.mixed(subject, draw) if draw.random() < MIXED_SHARE else ()
+                if others:
+                    made_up.add(frozenset(others))
+                else:
+                    others = [letters.word(word, draw) for word in subject]
+                    made_up.update(frozenset({word}) for word in others)
             else:
                 others = draw.choice(known)
             messages = _about(example.messages, subject, others)
@@ -216,12 +225,14 @@ def answered(
 def _makes_things_up(question: str, answer: str, neighbours: Neighbours) -> bool:
     """Whether the answer names a made-up thing, or a thing that the question did not name."""
     named = content_words(answer)
-    return bool(named & neighbours.made_up or (named & neighbours.things) - content_words(question))
+    other = (named & neighbours.things) - content_words(question)
+    return bool(other) or any(name <= named for name in neighbours.made_up)
 
 
 def _is_made_up(asked: Example, neighbours: Neighbours) -> bool:
-    """Whether the question is about a word that nobody ever said."""
-    return bool(content_words(asked.messages[-1]["content"]) & neighbours.made_up)
+    """Whether the question is about a thing that nobody ever named."""
+    named = content_words(asked.messages[-1]["content"])
+    return any(name <= named for name in neighbours.made_up)
 
 
 def _copy(of: Example, messages: tuple[Message, ...]) -> Example:
@@ -286,6 +297,27 @@ def _about(
 def _tidied(text: str) -> str:
     """Without the gaps that a missing word leaves."""
     return re.sub(r"\s+([?!.,;:])", r"\1", " ".join(text.split()))
+
+
+class _Parts:
+    """Makes up names of words that are parts of others, each where it stood there."""
+
+    def __init__(self, subjects: Sequence[Sequence[str]]) -> None:
+        self._known = {frozenset(subject) for subject in subjects}
+        self._at: dict[tuple[int, int], list[str]] = {}
+        for subject in sorted({tuple(subject) for subject in subjects}):
+            for at, word in enumerate(subject):
+                self._at.setdefault((len(subject), at), []).append(word)
+
+    def mixed(self, like: Sequence[str], draw: random.Random) -> tuple[str, ...]:
+        """A name of as many words that has at most half of the words of any known one; empty where
+        none was found."""
+        if len(like) == 1:
+            return ()
+        made = tuple(draw.choice(self._at[len(like), at]) for at in range(len(like)))
+        words = frozenset(made)
+        other = all(2 * len(each & words) <= len(each) for each in self._known)
+        return made if other and len(words) == len(made) else ()
 
 
 class _Letters:

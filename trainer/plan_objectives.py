@@ -60,6 +60,11 @@ class Objectives(Learning):
         description="Paraphrases of the question that each new demonstration also gets, its answer "
         "verbatim.",
     )
+    paraphrase_repeats: bool = Field(
+        True,
+        description="What a round repeats (`new_exposures`) is repeated in up to two other wordings "
+        "beside its own, by built-in patterns for English, its answer verbatim.",
+    )
     augmentation_url: str | None = Field(
         None,
         description="An OpenAI-compatible API that paraphrases, such as http://127.0.0.1:8000/v1; "
@@ -78,8 +83,8 @@ class Objectives(Learning):
     )
     augmentation_weight: Literal["shared", "full"] = Field(
         "shared",
-        description="shared: a correction and its copies together count as one; full: each counts "
-        "as much.",
+        description="shared: a correction and its copies together count as much as it would alone; "
+        "full: each counts as much.",
     )
     pseudo_label_share: float = Field(
         0.0,

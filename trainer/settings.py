@@ -39,11 +39,16 @@ class Plan(Reviewed):
         "there are so many; what forgetting costs does not shrink with the news.",
     )
     new_exposures: int = Field(
-        20,
+        30,
         ge=0,
         description="An answer that few people gave is repeated until a round shows it at least so "
         "often, over all passes, with old material of its own; each correction at most eight times "
         "in a pass. 0 shows each once in a pass.",
+    )
+    teach_again: bool = Field(
+        True,
+        description="Past answers that a round replays and the live model does not give are repeated "
+        "as new ones are (`new_exposures`): what was not learned at once, or was lost since.",
     )
     replay_buffer: int = Field(
         0,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback.words import content_words
+from feedback.words import content_words, normalised
 from tests.builders import plan
 from trainer.augmentation import augmented
 from trainer.examples import Example, Message
@@ -105,6 +105,29 @@ def test_a_typing_error_is_one_that_people_make() -> None:
     assert all(text[0] == "l" and abs(len(text) - 9) <= 1 for text in found)
     for kept in ("Ana is 5.", "iPhone", "is NASA in Rome?", "what's mid-term"):
         assert with_errors(kept, protected=(), rng=random.Random(0)) == kept
+
+
+def test_what_is_repeated_is_asked_in_other_words_in_turn() -> None:
+    def grown(repeats: int, **fields: Any) -> list[tuple[int, str]]:
+        options = {name: fields.pop(name) for name in ("judging",) if name in fields}
+        example = correction(source=fields.pop("source", "new"), repeats=repeats)
+        found, _ = augmented([example], plan(**fields), **options)
+        shown = sum(each.repeats * each.weight for each in found)
+        assert shown == pytest.approx(repeats), "what it weighs stays"
+        assert {each.target for each in found} == {ANSWER}
+        assert len({each.messages[-1]["content"] for each in found}) == len(found)
+        return [(each.repeats, each.made) for each in found]
+
+    other = "paraphrase"
+    assert grown(1) == [(1, "")]
+    assert grown(2) == [(1, ""), (1, other)]
+    assert grown(7) == [(3, ""), (3, other), (3, other)]
+    assert grown(7, source="past", typing_noise=1.0) == [(3, ""), (3, other), (3, other)]
+    assert grown(7, paraphrase_repeats=False) == [(7, "")]
+    assert grown(2, augment_prompts=4) == [(1, ""), *[(1, other)] * 4]
+    [_, judging], _ = augmented([correction(repeats=2)], plan())
+    taken = normalised(judging.messages[-1]["content"])
+    assert grown(2, judging={taken}) == [(2, "")]
 
 
 def test_each_new_demonstration_grows_and_nothing_else() -> None:

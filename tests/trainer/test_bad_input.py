@@ -85,7 +85,8 @@ def test_one_example(store: Store, tiny_model: Path) -> None:
     said = [corrected(store, "Is it open?", "Until six.")]
     row = run(store, tiny_model)
     used(store, row, said)
-    assert row.counts["examples"] == {"new demonstration": 1, "new preference": 1}
+    made = {"new demonstration": 1, "new paraphrase": 2, "new preference": 1}
+    assert row.counts["examples"] == made
 
 
 @pytest.mark.parametrize("rating", ["up", "down"])

@@ -169,6 +169,9 @@ def test_a_round_that_starts_afresh_learns_everything_and_keeps_its_place_in_the
         if row["role"] == "demonstration"
     }
     assert {name for each in past for name in each.feedback_ids} <= rehearsed
+    shown = (store.settings.data_dir / "snapshots" / second.id / "rows.jsonl").read_text()
+    rows = [json.loads(line) for line in shown.splitlines()]
+    assert {row["repeats"] for row in rows if row["source"] == "past"} == {1}
     assert manifest(store, second)["rebased"] == second.counts[rebase.COUNT]
 
 

@@ -20,6 +20,7 @@ from tests.trainer.shop import priced, promoted, say
 from trainer import enrichment, material, snapshot
 from trainer.enrichment import Extra, Surroundings
 from trainer.examples import Message, build
+from trainer.exposure import MOST_REPEATS
 from trainer.material import Gathered
 from trainer.models import PastExample, Round
 from trainer.policy import Policy
@@ -70,7 +71,9 @@ def test_a_round_with_every_option_learns_and_says_what_it_could_not_do(
     made = Counter(row["made"] for row in rows)
     new = [r for r in rows if r["kind"] == "demonstration" and r["source"] == "new"]
     corrections = sum(not row["made"] for row in new)
-    assert made["paraphrase"] == 2 * corrections > 0
+    assert sum(row["made"] == "paraphrase" for row in new) == 2 * corrections > 0
+    lost = [row for row in rows if row["source"] == "past" and not row["made"]]
+    assert any(row["repeats"] > 1 for row in lost), "this model says none of it"
     assert made["neighbour"] > 0
     assert all(
         r["source"] == "general" and r["feedback_ids"] for r in rows if r["made"] == "neighbour"
@@ -79,7 +82,8 @@ def test_a_round_with_every_option_learns_and_says_what_it_could_not_do(
     [own] = [row for row in rows if row["made"] == "pseudo-label"]
     assert own["messages"][-1]["content"] == "Did nobody vote?"
     assert own["target"] != "Nobody." and own["weight"] == 0.3
-    assert sum(row["weight"] for row in new) == pytest.approx(corrections)
+    shown = sum(row["weight"] * row["repeats"] for row in new)
+    assert shown == pytest.approx(MOST_REPEATS * corrections)
     votes = [row for row in rows if row["kind"] == "verdict"]
     assert votes and all(0 < row["weight"] <= 1 for row in votes)
     assert any("could not be asked" in note for note in second.counts["notes"])
@@ -101,19 +105,23 @@ def test_without_options_nothing_is_loaded_and_the_material_is_the_same(store: S
         (word(correction="It is 59."), word("fbk_2", rating=1.0, adapter_id="adp_old")),
         *((),) * 4,
     )
-    sorted_ = material.sort(gathered, plan())
+    off = plan(paraphrase_repeats=False)
+    sorted_ = material.sort(gathered, off)
 
     def never() -> Policy:
         raise AssertionError("a model is loaded")
 
     around = Surroundings(store.settings, "adp_now", "b" * 64, never)
     with store.session() as session:
-        extra = enrichment.read(session, plan(), gathered)
+        extra = enrichment.read(session, off, gathered)
     assert extra == Extra()
-    found, notes = enrichment.enriched(sorted_, gathered, extra, plan(), around)
+    found, notes = enrichment.enriched(sorted_, gathered, extra, off, around)
     assert found is sorted_ and notes == ()
-    noisy, _ = enrichment.enriched(sorted_, gathered, extra, plan(preference_loss="robust"), around)
+    robust = off.model_copy(update={"preference_loss": "robust"})
+    noisy, _ = enrichment.enriched(sorted_, gathered, extra, robust, around)
     assert noisy == sorted_  # too little tells of noise
+    usual, notes = enrichment.enriched(sorted_, gathered, extra, plan(), around)
+    assert notes == () and {each.made for each in usual.training} == {"", "paraphrase"}
 
 
 class Unknowing:

@@ -95,6 +95,14 @@ def test_paraphrases_take_the_place_of_repeats() -> None:
     grown, _ = augmented(new, plan(augment_prompts=3))
     assert len(grown) == 16
     assert {each.repeats for each in grown} == {1}
+    assert {each.weight for each in grown} == {1.0}, "four shown for four repeats"
+
+
+def test_with_paraphrases_a_correction_weighs_what_it_did_with_its_repeats() -> None:
+    [new] = repeated(told("The lamp is blue.", 1), exposures=5, epochs=1.0)
+    grown, _ = augmented([new], plan(augment_prompts=2))
+    assert [each.repeats for each in grown] == [2, 2, 2]
+    assert sum(each.repeats * each.weight for each in grown) == pytest.approx(new.repeats)
 
 
 def test_a_round_repeats_as_its_plan_says_unless_it_starts_afresh() -> None:
