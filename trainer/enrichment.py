@@ -1,7 +1,7 @@
 """What a plan's options make of a round's material before it is frozen. No torch of its own.
 
-Off by default, one and all: then nothing is read, no model is loaded and the material stays as it
-is. The story is in `enriched`; each option is a module of its own.
+Where all are off nothing is read, no model is loaded and the material stays as it is. The story is in
+`enriched`; each option is a module of its own.
 """
 
 import math
