@@ -76,7 +76,7 @@ def augmented(
     given = dict(zip(at_new, told.paraphrases, strict=True))
     copies: dict[int, list[Example]] = {}
     for at, example in enumerate(examples):
-        if not _may_grow(example):
+        if not _grows(example, plan):
             continue
         # By what was asked and not by its place: who else spoke must change nothing here.
         rng = random.Random(f"{plan.seed}/{_question(example)}/{example.target}")
@@ -100,19 +100,28 @@ def _may_grow(example: Example) -> bool:
     return asked and not example.text and example.messages[-1]["role"] == "user"
 
 
+def _grows(example: Example, plan: Plan) -> bool:
+    noisy = bool(plan.typing_noise) and example.source == "new"
+    return _may_grow(example) and (noisy or _wordings(example, plan) > 0)
+
+
+def _wordings(example: Example, plan: Plan) -> int:
+    """How many other wordings of its question are wanted."""
+    in_turn = min(OTHER_WORDINGS, example.repeats - 1) if plan.paraphrase_repeats else 0
+    return max(in_turn, plan.augment_prompts if example.source == "new" else 0)
+
+
 def _copies(
     example: Example, plan: Plan, given: Sequence[str], rng: random.Random
 ) -> list[Example]:
     asked = _question(example)
-    new = example.source == "new"
-    others = min(OTHER_WORDINGS, example.repeats - 1) if plan.paraphrase_repeats else 0
-    count = max(others, plan.augment_prompts if new else 0)
+    count = _wordings(example, plan)
     found = paraphrases(asked, count=count, rng=rng)
     known = {normalised(text) for text in given}
     filled = [*given, *(text for text in found if normalised(text) not in known)]
     texts = filled[:count]
     made = [_asked_otherwise(example, text, "paraphrase") for text in texts]
-    if not new:
+    if example.source != "new":
         return made
     stays = content_words(asked) & content_words(example.target) | set(words(example.target))
     for text in (asked, *texts):

@@ -8,6 +8,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,7 @@ def enriched(
     if plan.preference_loss in ("conservative", "robust") and plan.label_noise == "estimated":
         training = label_noise.estimated(training, gathered.words)
     models = _Models(around, extra)
+    judging = cache(lambda: _judging(sorted_, gathered))
     if plan.off_policy_weighting != "off":
         policy = models.policy()
         behaviours: dict[str, str | None] = {}
@@ -136,16 +138,16 @@ def enriched(
             plan,
             service=_service(plan),
             should_stop=around.should_stop,
-            judging=_judging(sorted_, gathered),
+            judging=judging(),
         )
         notes.append(note)
     if plan.neighbour_share:
         training = _beside_neighbours(
-            training, sorted_, gathered, plan, around=around, models=models
+            training, gathered, plan, around=around, models=models, judging=judging()
         )
     if most := int(plan.pseudo_label_share * shown):
         own = _pseudo_labelled(
-            sorted_, gathered, extra, plan, around=around, models=models, most=most
+            gathered, extra, plan, around=around, models=models, judging=judging(), most=most
         )
         training = [*training, *own]
     if training is sorted_.training:
@@ -192,13 +194,13 @@ def _taught_again(
 
 
 def _pseudo_labelled(
-    sorted_: Sorted,
     gathered: Gathered,
     extra: Extra,
     plan: Plan,
     *,
     around: Surroundings,
     models: "_Models",
+    judging: set[str],
     most: int,
 ) -> list[Example]:
     keeps = around.settings.redaction == "off"
@@ -216,7 +218,7 @@ def _pseudo_labelled(
         present=around.present,
         present_id=around.present_id or BASE,
         reviewed=[word for word in gathered.words if word.correction is not None],
-        judging=_judging(sorted_, gathered),
+        judging=judging,
         most=most,
         confidence=plan.pseudo_label_confidence,
         weight=plan.pseudo_label_weight,
@@ -243,12 +245,12 @@ def _may_be_said(around: Surroundings) -> Callable[[str], bool]:
 
 def _beside_neighbours(
     training: Sequence[Example],
-    sorted_: Sorted,
     gathered: Gathered,
     plan: Plan,
     *,
     around: Surroundings,
     models: "_Models",
+    judging: set[str],
 ) -> Sequence[Example]:
     """The same with questions next to the new ones, in place of as much general material, and with some
     next to the past ones."""
@@ -263,7 +265,7 @@ def _beside_neighbours(
         count=of_new * passes,
         of_past=of_past * passes,
         seed=plan.seed,
-        judging=_judging(sorted_, gathered),
+        judging=judging,
     )
     if not asked.asked:
         return training
