@@ -47,8 +47,9 @@ class Plan(Reviewed):
     )
     teach_again: bool = Field(
         True,
-        description="Past answers that a round replays and the live model does not give are repeated "
-        "as new ones are (`new_exposures`): what was not learned at once, or was lost since.",
+        description="Old answers that a round replays and the live model does not give are repeated "
+        "as new ones are (`new_exposures`): what was not learned at once, or was lost since; general "
+        "material where the base model gives them.",
     )
     replay_buffer: int = Field(
         0,
