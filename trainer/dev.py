@@ -6,32 +6,13 @@ One number in points, so that settings can be chosen by it. Knows nothing of wha
 from collections.abc import Sequence
 from typing import Protocol
 
-from trainer.examples import Example, Message
+from trainer.examples import Example
+from trainer.speaking import Fits, GuessedAnswers, Likelihoods, Rows
 from trainer.suites import agrees
 
 
-class Judged(Protocol):
+class Judged(GuessedAnswers, Likelihoods, Fits, Protocol):
     """What is needed of a model; `trainer.policy.Policy` has it."""
-
-    def answers(
-        self,
-        conversations: Sequence[Sequence[Message]],
-        *,
-        adapter: str | None,
-        max_new_tokens: int,
-        guesses: Sequence[str | None] | None = None,
-    ) -> list[str]:
-        """Greedy answers, in order."""
-
-    def log_likelihood(
-        self, rows: Sequence[tuple[Sequence[Message], str]], *, adapter: str | None
-    ) -> list[float]:
-        """Mean log-likelihood of each answer's tokens, in nats."""
-
-    def fits(
-        self, rows: Sequence[tuple[Sequence[Message], str]], *, max_new_tokens: int = 1
-    ) -> list[bool]:
-        """Which rows the context has room for."""
 
 
 def points(
@@ -93,5 +74,5 @@ def _fitting(policy: Judged, examples: Sequence[Example], max_new_tokens: int) -
     return [each for each, fit in zip(examples, fits, strict=True) if fit]
 
 
-def _targets(examples: Sequence[Example]) -> list[tuple[Sequence[Message], str]]:
+def _targets(examples: Sequence[Example]) -> Rows:
     return [(each.messages, each.target) for each in examples]

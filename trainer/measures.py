@@ -13,6 +13,7 @@ from trainer.evidence import Paired
 from trainer.examples import Message, turns
 from trainer.metrics import Likelihood
 from trainer.slices import Asked
+from trainer.speaking import Fits
 
 _MOST_LABELS = 50
 # Where answers are that much fewer than questions, they are labels and not texts.
@@ -20,13 +21,8 @@ _ITEMS_PER_LABEL = 5
 OTHER = "(another answer)"
 
 
-class Likelihoods(Protocol):
+class Likelihoods(Fits, Protocol):
     """What measuring needs of a model; `trainer.policy.Policy` has it."""
-
-    def fits(
-        self, rows: Sequence[tuple[Sequence[Message], str]], *, max_new_tokens: int = 1
-    ) -> list[bool]:
-        """Which rows fit the context."""
 
     def likelihoods(
         self, rows: Sequence[tuple[Sequence[Message], str]], *, adapter: str | None

@@ -23,6 +23,7 @@ from feedback.words import content_words, normalised
 from trainer import replay
 from trainer.examples import Example, Message
 from trainer.replay import Old
+from trainer.speaking import Answers, Fits, Lengths
 
 INVENTED_SHARE = 0.5
 """Half of the neighbours are about things that nobody ever named."""
@@ -34,25 +35,8 @@ _TRIES = 4
 """So many times as many are tried as are wanted: some have no subject, some come out alike."""
 
 
-class Answers(Protocol):
+class Asked(Answers, Fits, Lengths, Protocol):
     """What is needed of the models; `trainer.policy.Policy` has it."""
-
-    def answers(
-        self,
-        conversations: Sequence[Sequence[Message]],
-        *,
-        adapter: str | None,
-        max_new_tokens: int,
-    ) -> list[str]:
-        """Greedy answers, in order."""
-
-    def fits(
-        self, rows: Sequence[tuple[Sequence[Message], str]], *, max_new_tokens: int = 1
-    ) -> list[bool]:
-        """Which rows leave room for so many new tokens."""
-
-    def lengths(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[int]:
-        """Tokens of each answer, its end included."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +110,16 @@ def neighbours(
     taken = {normalised(each.messages[-1]["content"]) for each, _ in told} | set(judging)
     found: list[Example] = []
 
+    def invent(like: Sequence[str]) -> Sequence[str]:
+        """A name in the place of another, noted as made up."""
+        mixed = parts.mixed(like, draw) if draw.random() < MIXED_SHARE else ()
+        if mixed:
+            made_up.add(frozenset(mixed))
+            return mixed
+        new = [letters.word(word, draw) for word in like]
+        made_up.update(frozenset({word}) for word in new)
+        return new
+
     def make(
         wanted: int, of: Sequence[tuple[Example, tuple[str, ...]]], *, invented: float
     ) -> None:
@@ -135,16 +129,8 @@ def neighbours(
             if len(found) == until:
                 break
             example, subject = draw.choice(of)
-            others: Sequence[str]
-            if not known or draw.random() < invented:
-                others = parts.mixed(subject, draw) if draw.random() < MIXED_SHARE else ()
-                if others:
-                    made_up.add(frozenset(others))
-                else:
-                    others = [letters.word(word, draw) for word in subject]
-                    made_up.update(frozenset({word}) for word in others)
-            else:
-                others = draw.choice(known)
+            unknown = not known or draw.random() < invented
+            others = invent(subject) if unknown else draw.choice(known)
             messages = _about(example.messages, subject, others)
             question = normalised(messages[-1]["content"])
             if question not in taken:
@@ -165,7 +151,7 @@ def is_news(example: Example) -> bool:
 def answered(
     neighbours: Neighbours,
     *,
-    policy: Answers,
+    policy: Asked,
     present: str | None,
     reviewed: Sequence[Word],
     max_new_tokens: int,

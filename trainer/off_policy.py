@@ -11,18 +11,11 @@ from typing import Literal, Protocol
 
 from feedback.harvest import Word
 from trainer.examples import Example, Message
+from trainer.speaking import Fits, Likelihoods, Rows
 
-Rows = Sequence[tuple[Sequence[Message], str]]
 
-
-class Likelihoods(Protocol):
+class Weighed(Likelihoods, Fits, Protocol):
     """What weighing needs of a model with adapters; `trainer.policy.Policy` has it."""
-
-    def fits(self, rows: Rows, *, max_new_tokens: int = 1) -> list[bool]:
-        """Which rows fit the context."""
-
-    def log_likelihood(self, rows: Rows, *, adapter: str | None) -> list[float]:
-        """Mean log-probability of each answer's tokens, in nats."""
 
     def typicality(self, rows: Rows, *, adapter: str | None) -> list[float]:
         """Mean of each token's log-probability above the one expected of a sample, in nats."""
@@ -34,7 +27,7 @@ def weighted(
     *,
     by: Literal["ratio", "wpo"],
     clip: float,
-    policy: Likelihoods,
+    policy: Weighed,
     present: str | None,
     present_id: str,
     behaviours: Mapping[str, str | None],

@@ -21,32 +21,14 @@ from feedback.words import normalised
 from trainer import replay
 from trainer.examples import Example, Message, turns
 from trainer.replay import Old
+from trainer.speaking import Answers, Fits, Likelihoods
 
 MOST_ASKED = 400
 """So many of the last questions are looked at."""
 
 
-class Answers(Protocol):
+class Asked(Answers, Likelihoods, Fits, Protocol):
     """What labelling needs of a model with adapters; `trainer.policy.Policy` has it."""
-
-    def fits(
-        self, rows: Sequence[tuple[Sequence[Message], str]], *, max_new_tokens: int = 1
-    ) -> list[bool]:
-        """Which rows leave room for so many new tokens."""
-
-    def answers(
-        self,
-        conversations: Sequence[Sequence[Message]],
-        *,
-        adapter: str | None,
-        max_new_tokens: int,
-    ) -> list[str]:
-        """Greedy answers, in order."""
-
-    def log_likelihood(
-        self, rows: Sequence[tuple[Sequence[Message], str]], *, adapter: str | None
-    ) -> list[float]:
-        """Mean log-probability of each answer's tokens, in nats."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +104,7 @@ def unlabelled(session: Session, *, limit: int = MOST_ASKED) -> list[Logged]:
 def labelled(
     logged: Sequence[Logged],
     *,
-    policy: Answers,
+    policy: Asked,
     present: str | None,
     present_id: str,
     reviewed: Sequence[Word],

@@ -24,6 +24,7 @@ from trainer.answered import Answered
 from trainer.examples import Message, turns
 from trainer.replay import Old
 from trainer.settings import Plan
+from trainer.speaking import Fits, Lengths
 
 GENERAL = Path("suites") / "general.jsonl"
 """Where a shop may keep its general material, within the data folder."""
@@ -58,7 +59,7 @@ class Material:
     gone: frozenset[str] = frozenset()
 
 
-class Speaker(Protocol):
+class Speaker(Fits, Lengths, Protocol):
     """What is needed of a model; `trainer.policy.Policy` has it."""
 
     def answers(
@@ -70,14 +71,6 @@ class Speaker(Protocol):
         report: Callable[[int, int], None] | None = None,
     ) -> list[str]:
         """Greedy answers, in order; tells how many are done, of how many."""
-
-    def fits(
-        self, rows: Sequence[tuple[Sequence[Message], str]], *, max_new_tokens: int = 1
-    ) -> list[bool]:
-        """Which rows leave room for so many new tokens."""
-
-    def lengths(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[int]:
-        """Tokens of each answer, its end included."""
 
     def questions(self, count: int, *, max_new_tokens: int, seed: int) -> list[str]:
         """What the base model thinks a user might ask."""

@@ -15,27 +15,19 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
-from trainer.examples import Message
 from trainer.references import References
 from trainer.replay import Losses, Old
+from trainer.speaking import Fits, Likelihoods
 
 PRECISION = "policy"
 """Mean likelihoods that a policy computes are not mistaken for a learner's sums."""
 
 
-class Likelihoods(Protocol):
+class Weighed(Likelihoods, Fits, Protocol):
     """What is needed of a model; `trainer.policy.Policy` has it."""
 
-    def fits(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[bool]:
-        """Which rows the context has room for."""
 
-    def log_likelihood(
-        self, rows: Sequence[tuple[Sequence[Message], str]], *, adapter: str | None
-    ) -> list[float]:
-        """Mean log-likelihood of each answer's tokens, in nats."""
-
-
-def losses(policy: Likelihoods, *, adapter: str | None, remembered: References) -> Losses:
+def losses(policy: Weighed, *, adapter: str | None, remembered: References) -> Losses:
     """Return what tells each old answer's loss: nats per token, under one adapter.
 
     What does not fit the context cannot be learned either, and surprises least of all.

@@ -13,30 +13,18 @@ from typing import Protocol
 
 from feedback.words import content_words
 from trainer import exposure
-from trainer.examples import Example, Message
+from trainer.examples import Example
+from trainer.speaking import Fits, GuessedAnswers
 
 
-class Answers(Protocol):
+class Asked(GuessedAnswers, Fits, Protocol):
     """What is needed of a model; `trainer.policy.Policy` has it."""
-
-    def answers(
-        self,
-        conversations: Sequence[Sequence[Message]],
-        *,
-        adapter: str | None,
-        max_new_tokens: int,
-        guesses: Sequence[str | None] | None = None,
-    ) -> list[str]:
-        """Greedy answers, in order; right guesses save time and change nothing."""
-
-    def fits(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[bool]:
-        """Which rows the context has room for."""
 
 
 def taught_again(
     training: Sequence[Example],
     *,
-    policy: Answers,
+    policy: Asked,
     present: str | None,
     exposures: int,
     epochs: float,

@@ -17,10 +17,10 @@ from trainer import base_model, examples, label_noise, off_policy
 from trainer.batches import collate, fill_references
 from trainer.examples import Example
 from trainer.objectives import objective_weights
-from trainer.off_policy import Rows
 from trainer.policy import Policy
 from trainer.round_trainer import RoundTrainer
 from trainer.rows import build
+from trainer.speaking import Rows
 
 LIKELY = {"new": -0.5, "old": -0.25, None: -2.0}
 

@@ -102,7 +102,9 @@ class Model:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def fits(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[bool]:
+    def fits(
+        self, rows: Sequence[tuple[Sequence[Message], str]], *, max_new_tokens: int = 1
+    ) -> list[bool]:
         return [answer != "Too long." for _, answer in rows]
 
     def log_likelihood(
