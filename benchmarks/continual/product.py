@@ -52,15 +52,13 @@ def learn(method: Method, work: Work) -> Learned:
         work.report(0.0, "people talk to the model")
         task = work.stream.tasks[work.number - 1]
         lessons = given(task.lessons, work.ways)
-        live_id, folder = live(store)
-        answers = Asked(folder, threads=work.threads).answers(lessons)
-        said = _say(store, lessons, answers, live_id)
+        said = _say(store, lessons, _answered(store, lessons, work.threads))
         work.report(0.1, "a round runs")
         started = time.process_time()
         opened = _open(store, method, work)
         if opened is None:
             notes = {"feedback": said, "state": "nothing to learn from"}
-            return Learned(folder, notes=notes)
+            return Learned(live(store)[1], notes=notes)
         with training() as trained:
             state = rounds.run(store, settings, opened)
         cpu_seconds = time.process_time() - started
@@ -126,26 +124,57 @@ def training() -> Iterator[list[tuple[float, Trained]]]:
         yield seen
 
 
+def _answered(
+    store: Store, lessons: Sequence[Lesson], threads: int | None
+) -> list[tuple[str, str | None]]:
+    """What each person gets to see, and which adapter says it: the live one, or the one before it."""
+    found: dict[int, tuple[str, str | None]] = {}
+    for late in (False, True):
+        places = [place for place, lesson in enumerate(lessons) if lesson.late == late]
+        if not places:
+            continue
+        speaker, folder = _before(store) if late else live(store)
+        answers = Asked(folder, threads=threads).answers([lessons[place] for place in places])
+        found |= {place: (answer, speaker) for place, answer in zip(places, answers, strict=True)}
+    return [found[place] for place in range(len(lessons))]
+
+
+def _before(store: Store) -> tuple[str | None, Path | None]:
+    """The adapter that the live one continues, and its folder."""
+    live_id, _ = live(store)
+    if live_id is None:
+        return None, None
+    with store.session() as session:
+        before = registry.get(session, live_id).parent_id
+        if before is None:
+            return None, None
+        return before, registry.folder(
+            store.settings.data_dir, registry.get(session, before).digest
+        )
+
+
 def _say(
-    store: Store, lessons: Sequence[Lesson], answers: Sequence[str], live_id: str | None
+    store: Store, lessons: Sequence[Lesson], answered: Sequence[tuple[str, str | None]]
 ) -> dict[str, int]:
     """Write down what was answered and what people say of it; reviewers decide on their part."""
     base = base_hash(resolve("starter"))
     made = [
-        _exchange(lesson, answer, live_id, base)
-        for lesson, answer in zip(lessons, answers, strict=True)
+        _exchange(lesson, answer, speaker, base)
+        for lesson, (answer, speaker) in zip(lessons, answered, strict=True)
     ]
-    tolds = [
-        _told(lesson, answer, exchange)
-        for lesson, answer, exchange in zip(lessons, answers, made, strict=True)
+    spoken = [
+        (lesson, _told(lesson, answer, exchange))
+        for lesson, (answer, _), exchange in zip(lessons, answered, made, strict=True)
+        if lesson.said != "nothing"
     ]
+    tolds = [told for _, told in spoken]
     with store.session(write=True) as session:
         _taken(intake.apply(session, made, store.settings))
         results = _taken(intake.apply(session, tolds, store.settings))
         session.commit()
     decided = 0
     with store.session(write=True) as session:
-        for lesson, told, result in zip(lessons, tolds, results, strict=True):
+        for (lesson, told), result in zip(spoken, results, strict=True):
             if not lesson.reviewed or told.submission.correction is None:
                 continue
             review.decide(
@@ -164,7 +193,8 @@ def _say(
 def _told(lesson: Lesson, answer: str, exchange: Exchange) -> Told:
     """A correction where the answer is not as wanted, else a thumb."""
     liked = lesson.check.passes(answer)
-    said: dict[str, Any] = {"rating": "up" if liked else "down"}
+    up = liked if lesson.said == "correction" else liked == lesson.true
+    said: dict[str, Any] = {"rating": "up" if up else "down"}
     if lesson.said == "correction" and not liked:
         said = {"correction": lesson.wanted}
     return Told(

@@ -6,6 +6,7 @@ from benchmarks.continual import (
     streams_noise,
     streams_skills,
     streams_styles,
+    streams_votes,
 )
 from benchmarks.continual.tasks import Maker
 from feedback.errors import Invalid
@@ -39,6 +40,8 @@ MAKERS: dict[str, Maker] = {
         for sleeping in (False, True)
         for name, title in [streams_noise.attacked_title(sleeping=sleeping)]
     },
+    # What is asked of it is what some options make of such votes.
+    "F": Maker(streams_votes.TITLE, streams_votes.ROUNDS, streams_votes.build, compared=False),
 }
 
 

@@ -15,7 +15,7 @@ ROUNDS = 8
 EVENTS, TESTS = 60, 25
 """A round and group."""
 PEOPLE = 80
-_GROUPS: dict[str, Register] = {
+GROUPS: dict[str, Register] = {
     "You answer for the store.": "curt",
     "You answer for the team.": "polite",
 }
@@ -37,13 +37,7 @@ def _build(seed: int, rounds: int, scale: float, *, name: str, said: Said) -> St
     tasks = []
     for number in range(rounds):
         lessons, probes = [], []
-        for system, register in _GROUPS.items():
-
-            def check(key: str, wanted: Register = register) -> Check:
-                return Check(
-                    world.value(key), never=world.alternatives(key), polite=wanted == "polite"
-                )
-
+        for system, register in GROUPS.items():
             for _ in range(scaled(EVENTS, scale)):
                 key = rng.choice(world.keys)
                 asked = rng.choice(world.phrasings(key))
@@ -56,26 +50,35 @@ def _build(seed: int, rounds: int, scale: float, *, name: str, said: Said) -> St
                         who,
                         f"{register} {key}",
                         world.answer(key, register),
-                        check(key),
+                        wants(key, register),
                         said,
                         reviewed=said == "correction",
                     )
                 )
             for place in range(scaled(TESTS, scale)):
-                key = rng.choice(world.keys)
-                asked = rng.choice(world.phrasings(key, held_out=True))
-                # Asked in the other tone, or the starter's habit would pass for learning.
-                if register == "curt":
-                    asked = world.greet(asked, rng)
-                probes.append(
-                    Probe(
-                        f"{number} {register} {place}",
-                        user(asked, system),
-                        world.answer(key, register),
-                        check(key),
-                        f"{register} {key}",
-                    )
-                )
+                probes.append(probe(rng, system, register, f"{number} {register} {place}"))
         rng.shuffle(lessons)
         tasks.append(Task(tuple(lessons), tuple(probes)))
     return Stream(name, TITLE if said == "thumb" else "the same, shown", tuple(tasks))
+
+
+def wants(key: str, register: Register) -> Check:
+    """The fact, in the group's manner."""
+    world = shop()
+    return Check(world.value(key), never=world.alternatives(key), polite=register == "polite")
+
+
+def probe(rng: Random, system: str, register: Register, name: str) -> Probe:
+    """A question asked in the other tone, or the starter's habit would pass for learning."""
+    world = shop()
+    key = rng.choice(world.keys)
+    asked = rng.choice(world.phrasings(key, held_out=True))
+    if register == "curt":
+        asked = world.greet(asked, rng)
+    return Probe(
+        name,
+        user(asked, system),
+        world.answer(key, register),
+        wants(key, register),
+        f"{register} {key}",
+    )

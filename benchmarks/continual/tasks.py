@@ -11,7 +11,7 @@ from typing import Literal
 from trainer.examples import Message
 from trainer.starter.world import is_polite
 
-Said = Literal["correction", "thumb"]
+Said = Literal["correction", "thumb", "nothing"]
 RIGHT, WRONG, STALE, RETIRED = "1", "0", "s", "-"
 """How an answer to a probe is written down, one character each."""
 
@@ -77,10 +77,11 @@ class Lesson:
         person: who they are.
         about: what it teaches; a later task may say something new of the same thing.
         wanted: the answer that they would have liked: what they write as a correction.
-        said: whether they write it, or only raise or lower their thumb.
+        said: whether they write it, or only raise or lower their thumb, or say nothing at all.
         check: what they find right; it decides a thumb, and whether they correct at all.
         reviewed: whether a reviewer decides on it: accepts what is true and refuses what is not.
-        true: whether what they say holds.
+        true: whether what they say holds; a thumb that does not is the wrong one.
+        late: whether the answer that they speak of was given before the last change of the model.
     """
 
     messages: tuple[Message, ...]
@@ -91,6 +92,7 @@ class Lesson:
     said: Said = "correction"
     reviewed: bool = True
     true: bool = True
+    late: bool = False
 
 
 @dataclass(frozen=True)

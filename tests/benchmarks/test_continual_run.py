@@ -6,13 +6,19 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from sqlmodel import col, select
 
 from benchmarks.continual import asking, report, runner
 from benchmarks.continual.__main__ import main, measure
 from benchmarks.continual.methods import chosen
 from benchmarks.continual.progress import Estimate
 from benchmarks.continual.results import RECORD, Job, Record, Results, Taken
+from benchmarks.continual.streams import MAKERS
 from feedback.errors import Invalid
+from feedback.models import Exchange, Feedback
+from feedback.settings import FeedbackSettings
+from feedback.store import Store
+from trainer.models import Adapter
 from trainer.settings import Plan
 
 SCALE = 0.02
@@ -43,14 +49,16 @@ def small(folder: Path) -> str:
     return f"minimum_steps=2,epochs=1,replay_minimum=2,{files}"
 
 
-def rounds(folder: Path, asked: str, variants: list[str], number: int) -> Results:
-    """Run so many rounds of stream A, or what is left of them."""
+def rounds(
+    folder: Path, asked: str, variants: list[str], number: int, *, stream: str = "A"
+) -> Results:
+    """Run so many rounds of a stream, or what is left of them."""
     methods = chosen(asked, variants)
     results = Results(folder / "out")
     results.agree({"scale": SCALE}, {each.name: each.about() for each in methods}, "a command")
     left = measure(
         results,
-        ["A"],
+        [stream],
         methods,
         seeds=1,
         rounds=number,
@@ -123,6 +131,29 @@ def test_joint_training_and_the_look_up_are_run_too(
     assert found["replay", 2].examples > found["replay", 1].examples - 4
     known = {name: "".join(found[name, 2].row[:2]).count("1") for name in ("lookup", "frozen")}
     assert known["lookup"] > known["frozen"] == 0
+
+
+def test_votes_come_late_wrong_or_not_at_all(tmp_path: Path) -> None:
+    rounds(tmp_path, "frozen", [f"small:{small(tmp_path)}"], 2, stream="F")
+    lessons = [lesson for task in MAKERS["F"].build(0, 2, SCALE).tasks for lesson in task.lessons]
+    store = Store(FeedbackSettings(data_dir=tmp_path / "out/state/F/small/seed-00/round-02/data"))
+    with store.session() as session:
+        exchanges = session.exec(select(Exchange).order_by(col(Exchange.created_at))).all()
+        ratings = {each.exchange_id: each.rating for each in session.exec(select(Feedback))}
+        adapters = [
+            each.id for each in session.exec(select(Adapter).order_by(col(Adapter.created_at)))
+        ]
+    store.close()
+    assert len(exchanges) == len(lessons) and len(adapters) == 2
+    for place, (exchange, lesson) in enumerate(zip(exchanges, lessons, strict=True)):
+        assert exchange.messages[-1]["content"] == lesson.messages[-1]["content"]
+        second = place >= len(lessons) // 2
+        assert exchange.adapter_id == (adapters[0] if second and not lesson.late else "base")
+        if lesson.said == "nothing":
+            assert exchange.id not in ratings
+            continue
+        good = lesson.check.passes(exchange.choices[0]["text"])
+        assert ratings[exchange.id] == float(good == lesson.true)
 
 
 def test_a_state_that_is_gone_is_said_to_be(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The streams of the continual-learning benchmark: what they promise of their own questions."""
 
+from collections import Counter
+
 import pytest
 
 from benchmarks.continual.streams import MAKERS, named
@@ -67,6 +69,16 @@ def test_the_groups_of_the_style_stream_disagree_and_say_so_by_thumbs() -> None:
     assert sorted(map(bool, tones.values())) == [False, True]
     questions = [[lesson.messages for lesson in each.tasks[1].lessons] for each in (thumbs, shown)]
     assert questions[0] == questions[1]
+
+
+def test_votes_as_they_come_are_of_three_people_some_wrong_some_late_and_most_unsaid() -> None:
+    lessons = [lesson for task in made("F").tasks for lesson in task.lessons]
+    votes = [lesson for lesson in lessons if lesson.said == "thumb"]
+    assert len(votes) * 2 == len(lessons) and not any(lesson.reviewed for lesson in lessons)
+    voters = Counter((str(lesson.messages), lesson.late) for lesson in votes)
+    assert min(voters.values()) == 3
+    assert 0.1 < sum(not lesson.true for lesson in votes) / len(votes) < 0.3
+    assert 0.4 < sum(lesson.late for lesson in votes) / len(votes) < 0.6
 
 
 def test_skills_are_tested_on_words_that_were_never_taught_together() -> None:
