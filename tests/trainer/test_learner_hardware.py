@@ -1,6 +1,8 @@
 """What the learner finds out about the machine before torch loads."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -47,3 +49,33 @@ def test_bf16_is_native_only_where_the_processor_says_so(tmp_path: Path) -> None
     info.write_text("flags : avx2 amx_bf16\n")
     assert hardware.has_native_bf16(info)
     assert not hardware.has_native_bf16(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "from trainer import learner; learner.preload()",
+        "import trainer.policy",
+        "import trainer.attached",
+    ],
+)
+def test_waiting_threads_sleep_from_the_moment_that_torch_loads(start: str) -> None:
+    watch = """
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            print(os.environ.get("OMP_WAIT_POLICY"), os.environ.get("GOMP_SPINCOUNT"))
+            sys.stdout.flush()
+            os._exit(0)
+sys.meta_path.insert(0, Watch())
+"""
+    kept = {key: value for key, value in os.environ.items() if key[:4] not in ("OMP_", "GOMP")}
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", watch + start],
+        env=kept,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "passive 0\n"
