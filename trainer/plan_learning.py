@@ -137,7 +137,9 @@ class Learning(BaseModel):
         "own environment variables say so.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where the hardware has it, else fp32."
+        "auto",
+        description="auto: bf16 where the hardware has it, on a CPU only for models of 100 million "
+        "parameters and more, which gain by it; else fp32.",
     )
     threads: int | None = Field(
         None, gt=0, description="CPU threads; by default the free cores, one for a small model."

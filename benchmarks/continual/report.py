@@ -116,7 +116,7 @@ def figures(found: Found, gate: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _targets(found: Found, gate: dict[str, Any] | None) -> str:
-    said = {True: "holds", False: "**falls short**", None: "not measured"}
+    said = {True: "holds", False: "**falls short**", None: "not in this run"}
     return _table(
         ("target", "pass", "measured", ""),
         [
