@@ -36,6 +36,7 @@ from trainer.settings import Plan
 from trainer.starting import Start
 
 if TYPE_CHECKING:
+    from trainer.learner import Trained
     from trainer.policy import Policy
 
 INCUMBENT = "incumbent"
@@ -184,20 +185,52 @@ def train(
     Raises:
         Invalid: there is nothing to learn from, or training diverged.
     """
+    plan = job.plan if job.rebased is None else rebase.training_plan(job.plan)
+    start = job.start.folder if job.rebased is None else None
+    shutil.rmtree(job.staging, ignore_errors=True)  # what an earlier attempt left half done
+    learn(job, plan, snapshot.read(frozen), dev, start=start, out=job.staging, note=note)
+    go_part_of_the_way(job, plan, start, job.staging, dev=dev, note=note)
+    parent_id = job.start.adapter_id if job.rebased is None else job.row.incumbent_id
+    return job.publish(job.staging, parent_id=parent_id)
+
+
+def learn(
+    job: Job,
+    plan: Plan,
+    examples: Sequence[Example],
+    dev: Sequence[Example],
+    *,
+    start: Path | None,
+    out: Path,
+    note: Callable[[str], None],
+    keep_at: Callable[[int, int], Path | None] = lambda step, steps: None,
+) -> "Trained":
+    """Train as a round does: in the plan's processes, with checkpoints, curve and trackers.
+
+    Args:
+        job: the round.
+        plan: the hyperparameters.
+        examples: what it learns from.
+        dev: what neither trains nor judges.
+        start: PEFT folder of the adapter to continue, or None for a fresh one.
+        out: receives the adapter's files.
+        note: told what whoever reads about the round should know.
+        keep_at: as `learner.train` takes it.
+
+    Raises:
+        Invalid: there is nothing to learn from, or training diverged.
+    """
     from trainer import learner
     from trainer.executors import ranks
     from trainer.task import Task
 
-    plan = job.plan if job.rebased is None else rebase.training_plan(job.plan)
-    start = job.start.folder if job.rebased is None else None
-    shutil.rmtree(job.staging, ignore_errors=True)  # what an earlier attempt left half done
     job.staging.parent.mkdir(parents=True, exist_ok=True)
     work = Task(
         plan,
         job.base_folder,
-        tuple(snapshot.read(frozen)),
+        tuple(examples),
         start,
-        job.staging,
+        out,
         dev=tuple(dev),
         checkpoints=checkpoints.folder(job.settings.data_dir, job.row.id),
     )
@@ -207,7 +240,7 @@ def train(
             job.base_folder,
             work.examples,
             parent=start,
-            out=job.staging,
+            out=out,
             report=job.stepwise(),
             should_stop=lambda: job.running.stopping is not None,
             dev=dev,
@@ -215,13 +248,12 @@ def train(
             tracked=trackers.place(job.settings.data_dir, job.row.id),
             seat=seat,
             references=job.references(start.name if start is not None else "base"),
+            keep_at=keep_at,
         )
-    _go_part_of_the_way(job, plan, start, job.staging, dev=dev, note=note)
     for told in trained.notes:
         job.running.advance(1.0, told)
         note(told)
-    parent_id = job.start.adapter_id if job.rebased is None else job.row.incumbent_id
-    return job.publish(job.staging, parent_id=parent_id)
+    return trained
 
 
 def alike(
@@ -259,10 +291,10 @@ def alike(
         dev=dev,
         references=job.references(start.name if start is not None else "base"),
     )
-    _go_part_of_the_way(job, plan, start, out, dev=dev, note=lambda _: None)
+    go_part_of_the_way(job, plan, start, out, dev=dev, note=lambda _: None)
 
 
-def _go_part_of_the_way(
+def go_part_of_the_way(
     job: Job,
     plan: Plan,
     start: Path | None,
@@ -270,20 +302,31 @@ def _go_part_of_the_way(
     *,
     dev: Sequence[Example],
     note: Callable[[str], None],
-) -> None:
+) -> float:
+    """Rewrite what was trained as the plan's share of the way from where it started.
+
+    Args:
+        job: the round.
+        plan: says which share, or that it is searched on dev.
+        start: PEFT folder of the adapter that training continued; None for a fresh one.
+        out: PEFT folder of what was trained; replaced.
+        dev: what neither trains nor judges.
+        note: told which share a search found.
+
+    Returns:
+        The share.
+    """
     from trainer.interpolation import interpolate
 
-    share = plan.step_share
-    if share != "search":
+    share = step_search.untuned(plan.step_share)
+    if plan.step_share != "search" or not dev:
         interpolate(start, out, share=share)
-        return
-    if not dev:
-        note(
-            f"Went {step_search.UNTRIED:g} of the way: nobody could be kept for dev, on which "
-            "shares are tried."
-        )
-        interpolate(start, out, share=step_search.UNTRIED)
-        return
+        if plan.step_share == "search":
+            note(
+                f"Went {share:g} of the way: nothing could be kept for dev, on which shares are "
+                "tried."
+            )
+        return share
     policy = job.policy()
 
     def score(folder: Path, share: float) -> float:
@@ -300,3 +343,4 @@ def _go_part_of_the_way(
         score=score,
     )
     note(found.note)
+    return found.share

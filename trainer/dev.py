@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from trainer.examples import Example
-from trainer.speaking import Fits, GuessedAnswers, Likelihoods, Rows
+from trainer.speaking import Fits, Foretells, GuessedAnswers, Likelihoods, Rows
 from trainer.suites import agrees
 
 
-class Judged(GuessedAnswers, Likelihoods, Fits, Protocol):
+class Judged(GuessedAnswers, Likelihoods, Foretells, Fits, Protocol):
     """What is needed of a model; `trainer.policy.Policy` has it."""
 
 
@@ -27,7 +27,8 @@ def points(
 
     A demonstration is right where the model says it, a preference where the preferred answer is the
     likelier one per token, a verdict where the answer became likelier or less likely as people
-    liked it or not. What does not fit the context counts for nobody.
+    liked it or not. A piece of a document is right as far as the model foretells its tokens. What does
+    not fit the context counts for nobody.
 
     Args:
         policy: holds both adapters.
@@ -36,10 +37,12 @@ def points(
         before: the adapter that it continues; None for the base model.
         max_new_tokens: answers end here.
     """
-    shown = _fitting(policy, [e for e in dev if e.kind == "demonstration"], max_new_tokens)
+    texts = [each.target for each in dev if each.text]
+    demonstrations = [e for e in dev if e.kind == "demonstration" and not e.text]
+    shown = _fitting(policy, demonstrations, max_new_tokens)
     preferred = _fitting(policy, [e for e in dev if e.kind == "preference"], 1)
     judged = _fitting(policy, [e for e in dev if e.kind == "verdict"], 1)
-    right: list[bool] = []
+    right: list[float] = list(policy.foretold(texts, adapter=adapter)) if texts else []
     if shown:
         said = policy.answers(
             [each.messages for each in shown],

@@ -155,12 +155,14 @@ def mixed(
     return found, theirs / (ours + theirs)
 
 
-def held_out(selected: Selected) -> list[Example]:
-    """Return what judges; pieces that were held out together stand and fall together."""
+def kept_aside(selected: Selected) -> tuple[list[Example], list[Example]]:
+    """Return what judges, and what tunes; pieces kept aside together stand and fall together."""
     cluster = {"document": "document", "section": "section", "chunk": "id"}[selected.unit]
-    return [
-        replace(piece.example(), cluster=getattr(piece, cluster)) for piece in selected.held_out
-    ]
+    held, dev = (
+        [replace(piece.example(), cluster=getattr(piece, cluster)) for piece in pieces]
+        for pieces in (selected.held_out, selected.dev)
+    )
+    return held, dev
 
 
 def told(
@@ -179,6 +181,7 @@ def told(
         "tokens": sum(piece.tokens for piece in selected.training),
         "held_out": len(selected.held_out),
         "held_out_by": selected.unit,
+        "dev": len(selected.dev),
         "dropped": [{"reason": d.reason, "pieces": len(d.chunks)} for d in selected.dropped],
         "prompts": prompts,
         "general_share": round(general_share, 4),

@@ -162,6 +162,22 @@ class Policy(Attached):
         with self._using(adapter) as model, torch.inference_mode():
             return self._scored_ids(self._base.encoder.texts(texts), score)
 
+    def foretold(self, texts: Sequence[str], *, adapter: str | None) -> list[float]:
+        """Share of each text's tokens that are the most likely next one, without a chat template.
+
+        Raises:
+            NotFound: no adapter of this name is attached.
+            Invalid: a text is longer than the context, or has no token.
+        """
+
+        def score(batch: Batch) -> Tensor:
+            right = (answer_logits(model, batch).argmax(-1) == batch.targets).float()
+            return right.new_zeros(batch.branches).index_add(0, batch.owner, right)
+
+        with self._using(adapter) as model, torch.inference_mode():
+            texts_ids = self._base.encoder.texts(texts)
+            return [each.per_token for each in self._scored_ids(texts_ids, score)]
+
     def drift(
         self,
         conversations: Sequence[Sequence[Message]],

@@ -7,7 +7,8 @@ was opened, so that whoever runs it opens no path that somebody named.
 import math
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from feedback.errors import Invalid
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from trainer import (
+    checkpoints,
     document_answers,
     document_material,
     documents,
@@ -32,7 +34,7 @@ from trainer import (
     starting,
 )
 from trainer.base_folder import base_hash, resolve
-from trainer.candidate import Job
+from trainer.candidate import Job, go_part_of_the_way, learn
 from trainer.chunks import Chunk
 from trainer.evidence import Reading
 from trainer.examples import Example
@@ -40,14 +42,13 @@ from trainer.material import Sorted
 from trainer.models import Adapter, Round
 from trainer.progress import Running
 from trainer.settings import Plan, TrainerSettings
-from trainer.step_search import untuned
 
 if TYPE_CHECKING:
     from trainer.policy import Policy
 
 FOLDER = "documents"
 """Where frozen documents lie, within the data folder."""
-_START = "start"
+_START, _DEV = "start", "dev"
 
 
 def open(session: Session, settings: TrainerSettings, read: Mapping[str, Any]) -> Round:
@@ -84,62 +85,28 @@ def run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         start = starting.found(session, settings.data_dir, row, plan)
         incumbent = registry.get(session, row.incumbent_id) if row.incumbent_id else None
     gathered = personal.redacted_material(gathered, settings)
-    read = row.counts["documents"]
-    sections = documents.thaw(settings.data_dir / FOLDER, read["sha256"])
     folder = resolve(plan.base_model)
     hashed = base_hash(folder)
     start.check(hashed)
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
     job = Job(settings, running, row, plan, folder, hashed, parent, start)
+    checkpoints.discard_others(settings.data_dir, row.id)
 
-    running.stage("examples", f"{len(sections)} sections become pieces that fit the model")
-    policy = _starting(job)
-    pieces, personal_sentences = document_material.cut(
-        sections,
-        policy,
-        plan,
-        settings,
-        report=lambda share, told: running.advance(0.5 * share, told),
-    )
-    selected = selection.select(
-        pieces,
-        [each.text for each in prompts],
-        plan,
-        nats_per_token=partial(_nats, job, policy),
-    )
-    if not selected.training:
-        raise Invalid("Nothing in the documents can be learned from; they hold too little text.")
     sorted_ = material.sort(gathered, plan)
-    judging_ids = {old.id for old in sorted_.judging}
-    olds = [old for old in (*gathered.past, *gathered.general) if old.id not in judging_ids]
-    answers = document_answers.answered(
-        selected.training, prompts, least_likeness=plan.document_answer_likeness
-    )
-    training, general_share = document_material.mixed(
-        selected.training, answers, olds, policy, plan
-    )
-    del policy  # training loads the model anew, and there may be room for one only
-    held = document_material.held_out(selected)
-    frozen, held_frozen = _freeze(job, training, held)
-    counts = {
-        "documents": {
-            **read,
-            **document_material.told(
-                selected, pieces, prompts=len(prompts), general_share=general_share
-            ),
-            "answers": len(answers),
-            "personal_sentences": personal_sentences,
-            "held_out_sha256": held_frozen.sha256,
-        },
-        "examples": dict(Counter(f"{each.source} {each.role}" for each in training)),
-    }
-    running.note(snapshot_sha256=frozen.sha256, counts=counts)
+    frozen = _frozen_before(job) or _choose(job, gathered, sorted_, prompts)
+    counts = frozen.counts
+    running.note(snapshot_sha256=frozen.training.sha256, counts=counts)
 
-    running.stage("train", f"Learning from {len(selected.training)} pieces", counts=counts)
-    candidate, kept = _train(job, frozen)
+    learned = counts["documents"]["trained"]
+    running.stage("train", f"Learning from {learned} pieces", counts=counts)
+    notes: list[str] = []
+    candidate, kept = _train(job, frozen, note=notes.append)
+    if notes:
+        counts["notes"] = notes
+        running.note(counts=counts)
 
     running.stage("evaluate", "Comparing the candidate with the incumbent")
-    judged = _judge(job, candidate, sorted_, gathered, held)
+    judged = _judge(job, candidate, sorted_, gathered, snapshot.read(frozen.held_out))
 
     running.stage("apply", f"The gate says: {judged.report.outcome}")
     with store.session(write=True) as session:
@@ -154,7 +121,87 @@ def run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         row.counts = {**counts, "checkpoints": [{**at, "adapter": a.id} for at, a in kept]}
         session.commit()
     shutil.rmtree(job.staging, ignore_errors=True)
+    checkpoints.discard(settings.data_dir, row.id)
     return state
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    """What of the documents trains, with what beside it, what judges, what tunes, and the counts."""
+
+    training: snapshot.Snapshot
+    held_out: snapshot.Snapshot
+    dev: snapshot.Snapshot
+    counts: dict[str, Any]
+
+
+def _frozen_before(job: Job) -> _Frozen | None:
+    """What an earlier attempt chose and froze, though people have asked other questions since.
+
+    None where there is none, or somebody whose question was in it was forgotten.
+    """
+    read = job.row.counts["documents"]
+    training = snapshot.intact(
+        job.settings.data_dir / "snapshots" / job.row.id, job.row.snapshot_sha256
+    )
+    held_out = held_out_folder(job.settings, job.row.id)
+    held = snapshot.intact(held_out, read.get("held_out_sha256"))
+    dev = snapshot.intact(held_out / _DEV, read.get("dev_sha256"))
+    if training is None or held is None or dev is None:
+        return None
+    counts = {name: job.row.counts[name] for name in ("documents", "examples")}
+    return _Frozen(training, held, dev, counts)
+
+
+def _choose(
+    job: Job,
+    gathered: material.Gathered,
+    sorted_: Sorted,
+    prompts: Sequence[document_answers.Asked],
+) -> _Frozen:
+    """Cut the documents, select, mix and freeze."""
+    read = job.row.counts["documents"]
+    sections = documents.thaw(job.settings.data_dir / FOLDER, read["sha256"])
+    job.running.stage("examples", f"{len(sections)} sections become pieces that fit the model")
+    policy = _starting(job)
+    pieces, personal_sentences = document_material.cut(
+        sections,
+        policy,
+        job.plan,
+        job.settings,
+        report=lambda share, told: job.running.advance(0.5 * share, told),
+    )
+    selected = selection.select(
+        pieces,
+        [each.text for each in prompts],
+        job.plan,
+        nats_per_token=partial(_nats, job, policy),
+    )
+    if not selected.training:
+        raise Invalid("Nothing in the documents can be learned from; they hold too little text.")
+    judging_ids = {old.id for old in sorted_.judging}
+    olds = [old for old in (*gathered.past, *gathered.general) if old.id not in judging_ids]
+    answers = document_answers.answered(
+        selected.training, prompts, least_likeness=job.plan.document_answer_likeness
+    )
+    training, general_share = document_material.mixed(
+        selected.training, answers, olds, policy, job.plan
+    )
+    frozen, held, dev = _freeze(job, training, *document_material.kept_aside(selected))
+    counts = {
+        "documents": {
+            **read,
+            **document_material.told(
+                selected, pieces, prompts=len(prompts), general_share=general_share
+            ),
+            "answers": len(answers),
+            "personal_sentences": personal_sentences,
+            "held_out_sha256": held.sha256,
+            "dev_sha256": dev.sha256,
+        },
+        "examples": dict(Counter(f"{each.source} {each.role}" for each in training)),
+    }
+    return _Frozen(frozen, held, dev, counts)
 
 
 def _starting(job: Job) -> "Policy":
@@ -176,12 +223,14 @@ def _nats(job: Job, policy: "Policy", pieces: Sequence[Chunk]) -> list[float]:
 
 
 def _freeze(
-    job: Job, training: Sequence[Example], held: Sequence[Example]
-) -> tuple[snapshot.Snapshot, snapshot.Snapshot]:
+    job: Job, training: Sequence[Example], held: Sequence[Example], dev: Sequence[Example]
+) -> tuple[snapshot.Snapshot, snapshot.Snapshot, snapshot.Snapshot]:
     about = {"round": job.row.id, "parent": job.start.adapter_id, "plan": job.row.plan}
+    held_out = held_out_folder(job.settings, job.row.id)
     return (
         snapshot.freeze(job.settings.data_dir / "snapshots" / job.row.id, training, about=about),
-        snapshot.freeze(held_out_folder(job.settings, job.row.id), held, about=about),
+        snapshot.freeze(held_out, held, about=about),
+        snapshot.freeze(held_out / _DEV, dev, about=about),
     )
 
 
@@ -191,42 +240,45 @@ def held_out_folder(settings: FeedbackSettings, round_id: str) -> Path:
 
 
 def _train(
-    job: Job, frozen: snapshot.Snapshot
+    job: Job, frozen: _Frozen, *, note: Callable[[str], None]
 ) -> tuple[Adapter, list[tuple[dict[str, Any], Adapter]]]:
     """The candidate, and the checkpoints on the way to it with the share of the steps they took."""
-    from trainer import learner
     from trainer.interpolation import interpolate
 
-    shutil.rmtree(job.staging, ignore_errors=True)  # what an earlier attempt left half done
-    job.staging.mkdir(parents=True)
-    places: dict[Path, dict[str, Any]] = {}
+    plan = job.plan.model_copy(update={"epochs": job.plan.document_epochs})
+    dev = snapshot.read(frozen.dev)
 
-    def keep_at(step: int, steps: int) -> Path | None:
-        for share in job.plan.document_checkpoints:
-            if step == math.ceil(share * steps) and step < steps:
-                place = job.staging / f"step-{step}"
-                places[place] = {"share": share, "step": step, "steps": steps}
-                return place
-        return None
+    def place(step: int) -> Path:
+        return job.staging / f"step-{step}"
 
-    trained = learner.train(
-        job.plan.model_copy(update={"epochs": job.plan.document_epochs}),
-        job.base_folder,
-        snapshot.read(frozen),
-        parent=job.start.folder,
-        out=job.staging / "candidate",
-        report=job.stepwise(),
-        should_stop=lambda: job.running.stopping is not None,
-        keep_at=keep_at,
+    def share_at(step: int, steps: int) -> float | None:
+        """Which of the plan's shares ends with this step."""
+        shares = job.plan.document_checkpoints
+        return next((s for s in shares if step == math.ceil(s * steps) and step < steps), None)
+
+    out = job.staging / "candidate"
+    shutil.rmtree(out, ignore_errors=True)  # what an earlier attempt left half done
+    trained = learn(
+        job,
+        plan,
+        snapshot.read(frozen.training),
+        dev,
+        start=job.start.folder,
+        out=out,
+        note=note,
+        keep_at=lambda step, steps: place(step) if share_at(step, steps) is not None else None,
     )
-    for told in trained.notes:
-        job.running.advance(1.0, told)
-    share = untuned(job.plan.step_share)
-    made = []
-    for place in (*places, job.staging / "candidate"):
-        interpolate(job.start.folder, place, share=share)
-        made.append(job.publish(place, parent_id=job.start.adapter_id))
-    return made[-1], list(zip(places.values(), made[:-1], strict=True))
+    gone = go_part_of_the_way(job, plan, job.start.folder, out, dev=dev, note=note)
+    kept = []
+    for done in trained.curve:  # the steps before an interruption included
+        if (share := share_at(done.step, done.steps)) is not None:
+            copy = job.staging / "kept"  # whoever takes the round up again needs the first one
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(place(done.step), copy)
+            interpolate(job.start.folder, copy, share=gone)
+            at = {"share": share, "step": done.step, "steps": done.steps}
+            kept.append((at, job.publish(copy, parent_id=job.start.adapter_id)))
+    return job.publish(out, parent_id=job.start.adapter_id), kept
 
 
 def _judge(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from feedback import overlap
-from trainer import replay
+from trainer import replay, splits
 from trainer.chunks import Chunk
 from trainer.settings import Plan
 
@@ -30,12 +30,13 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Selected:
-    """What a round learns from, what judges it, and what was dropped.
+    """What a round learns from, what judges it, what tunes it, and what was dropped.
 
     Attributes:
         training: in a fixed order.
         held_out: chunks of documents or sections of which nothing is learned.
         unit: what was held out whole: `document`, `section` or `chunk`.
+        dev: chunks of others that neither train nor judge; none where no setting wants them.
         dropped: by reason.
         notes: what a person should know, in sentences.
     """
@@ -43,6 +44,7 @@ class Selected:
     training: tuple[Chunk, ...]
     held_out: tuple[Chunk, ...]
     unit: str
+    dev: tuple[Chunk, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
@@ -81,11 +83,12 @@ def select(
         kept = _relevant(kept, prompts, plan.document_relevant_share, dropped, notes)
     if plan.document_known_share or plan.document_garbage_share:
         kept = _surprising(kept, nats_per_token(kept), plan, dropped)
-    held, unit = _held_out(kept, plan)
+    held, dev, unit = _held_out(kept, plan)
     return Selected(
-        training=tuple(chunk for chunk in kept if chunk.id not in held),
+        training=tuple(chunk for chunk in kept if chunk.id not in held | dev),
         held_out=tuple(chunk for chunk in kept if chunk.id in held),
         unit=unit,
+        dev=tuple(chunk for chunk in kept if chunk.id in dev),
         dropped=tuple(dropped),
         notes=tuple(notes),
     )
@@ -170,8 +173,8 @@ def _surprising(
     return [chunk for at, chunk in enumerate(chunks) if at not in gone]
 
 
-def _held_out(chunks: Sequence[Chunk], plan: Plan) -> tuple[set[str], str]:
-    """Ids of what judges, and the unit: the coarsest of which there are enough."""
+def _held_out(chunks: Sequence[Chunk], plan: Plan) -> tuple[set[str], set[str], str]:
+    """Ids of what judges and of what tunes, and the unit: the coarsest of which there are enough."""
     units: dict[str, Callable[[Chunk], str]] = {
         "document": lambda chunk: chunk.document,
         "section": lambda chunk: chunk.section,
@@ -188,7 +191,16 @@ def _held_out(chunks: Sequence[Chunk], plan: Plan) -> tuple[set[str], str]:
     least = min(FEWEST_JUDGES, max(1, len(order) // 4))
     count = max(least, round(plan.document_held_out_share * len(order)))
     held = order[: min(count, len(order) - 1)]
-    return {name for group in held for name in groups[group]}, unit
+    tuning: list[str] = []
+    if splits.dev_wanted(plan):
+        most = len(order) // 4  # more of little would leave too little to learn
+        wanted = min(max(1, round(plan.dev_share * len(order))), most)
+        tuning = order[len(held) : len(held) + wanted]
+
+    def ids(chosen: Sequence[str]) -> set[str]:
+        return {name for group in chosen for name in groups[group]}
+
+    return ids(held), ids(tuning), unit
 
 
 def _drop(dropped: list[Dropped], reason: str, chunks: Sequence[Chunk]) -> None:

@@ -108,8 +108,9 @@ class Plan(Reviewed):
         0.1,
         gt=0,
         lt=1,
-        description="Share of the news, by person, that neither trains nor judges where some "
-        'setting is chosen on dev, as `step_share = "search"` is.',
+        description="Share of the news, by person, or of what a document round reads, by document, "
+        'that neither trains nor judges where some setting is chosen on dev, as `step_share = "search"` '
+        "is.",
     )
     held_out_share: float = Field(
         0.15, gt=0, lt=1, description="Share of the people whose feedback judges the round."

@@ -76,14 +76,26 @@ def frozen_before(folder: Path, sha256: str | None, examples: Sequence[Example])
         sha256: as the round's row has it; None where nothing was frozen.
         examples: as they would be frozen now.
     """
+    found = intact(folder, sha256)
+    if found is None:
+        return None
+    lines = (folder / ROWS).read_text().splitlines()
+    before = [line for line in lines if json.loads(line)["source"] == "new"]
+    now = [json.dumps(asdict(row), sort_keys=True) for row in examples if row.source == "new"]
+    return found if Counter(before) == Counter(now) else None
+
+
+def intact(folder: Path, sha256: str | None) -> Snapshot | None:
+    """Return a snapshot whose rows are those that were frozen; None where they are not.
+
+    Args:
+        folder: of the snapshot.
+        sha256: of its rows; None where nothing was frozen.
+    """
     if sha256 is None or not (folder / ROWS).is_file():
         return None
-    content = (folder / ROWS).read_bytes()
-    if hashlib.sha256(content).hexdigest() != sha256:
-        return None
-    before = [line for line in content.decode().splitlines() if json.loads(line)["source"] == "new"]
-    now = [json.dumps(asdict(row), sort_keys=True) for row in examples if row.source == "new"]
-    return Snapshot(folder, sha256) if Counter(before) == Counter(now) else None
+    same = hashlib.sha256((folder / ROWS).read_bytes()).hexdigest() == sha256
+    return Snapshot(folder, sha256) if same else None
 
 
 def read(snapshot: Snapshot) -> list[Example]:

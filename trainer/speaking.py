@@ -30,6 +30,13 @@ class Likelihoods(Protocol):
         """Mean log-likelihood of each answer's tokens, in nats."""
 
 
+class Foretells(Protocol):
+    """Tells how much of a text it would have said itself."""
+
+    def foretold(self, texts: Sequence[str], *, adapter: str | None) -> list[float]:
+        """The share of each text's tokens that it finds the likeliest next."""
+
+
 class Answers(Protocol):
     """Answers, under an adapter or as the base model."""
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trainer.settings import Plan
+
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 TOLERANCE_POINTS = 0.5
-UNTRIED = 0.8
-"""What is gone where there is nothing to try it on."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,11 @@ class Found:
 
 
 def untuned(step_share: float | Literal["search"]) -> float:
-    """Return the share that a plan goes where none is searched."""
-    return UNTRIED if step_share == "search" else step_share
+    """Return the share that a plan goes where none is searched: for `search` the usual one."""
+    if step_share != "search":
+        return step_share
+    usual: float = Plan.model_fields["step_share"].default
+    return usual
 
 
 def search(

@@ -92,6 +92,7 @@ def _documents(counts: dict[str, Any]) -> list[tuple[str, object]]:
         told += [
             ("pieces", f"{read['pieces']}: {read['trained']} learned ({read['tokens']} tokens)"),
             ("held out", f"{read['held_out']} pieces, by {read['held_out_by']}"),
+            *([("kept for dev", f"{read['dev']} pieces")] if read.get("dev") else ()),
             *(("dropped", f"{each['pieces']} {each['reason']}") for each in read["dropped"]),
             ("answers", f"{read['answers']} question(s) that people asked"),
             ("general", f"{read['general_share']:.0%} of the tokens"),

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests import almanac
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +40,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         context_tokens=128,
         spread=0.2,
     )
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """Folder of six short documents about a town that does not exist."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    for name, text in almanac.town(seed=1, pages=6, paragraphs=2).items():
+        (folder / name).write_text(text)
+    return folder
 
 
 @pytest.fixture

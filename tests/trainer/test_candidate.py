@@ -20,6 +20,7 @@ from trainer.models import PastExample, Round
 from trainer.policy import Policy
 from trainer.references import FOLDER
 from trainer.replay import Old
+from trainer.settings import Plan
 
 FACTS = ("lamp", "rug", "chair", "bowl")
 PEOPLE = 10
@@ -182,7 +183,7 @@ def test_where_nobody_can_tune_the_usual_share_is_gone_and_told(
     builders.say(store, completion_id=about, rating="up")
     row = run(store, tiny_model, step_share="search")
     [note] = row.counts["notes"]
-    assert "0.8 of the way" in note
+    assert f"{Plan().step_share:g} of the way" in note
 
 
 def test_the_live_model_is_loaded_once_for_all_that_is_asked_before_training(

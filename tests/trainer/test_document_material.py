@@ -121,12 +121,13 @@ def test_little_general_material_comes_again_but_not_for_ever() -> None:
     assert document_material.mixed(pieces, [], [], Words(), builders.plan())[1] == 0.0
 
 
-def test_what_was_held_out_together_stands_and_falls_together() -> None:
+def test_what_was_kept_aside_together_stands_and_falls_together() -> None:
     pieces = (piece("a", 1), piece("b", 2))
     for unit, clusters in (
         ("document", ["book", "book"]),
         ("section", ["book#1", "book#2"]),
         ("chunk", ["book#1.0", "book#2.0"]),
     ):
-        held = document_material.held_out(Selected((), pieces, unit))
+        held, dev = document_material.kept_aside(Selected((), pieces, unit, dev=pieces[:1]))
         assert [example.cluster for example in held] == clusters
+        assert [example.cluster for example in dev] == clusters[:1]

@@ -60,6 +60,31 @@ def test_a_text_becomes_likelier_by_being_read(tiny_model: Path, tmp_path: Path)
     assert math.exp(-after.per_token) < 0.5 * math.exp(-before.per_token)
 
 
+def test_as_much_of_a_text_is_foretold_as_the_model_would_have_said(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """Held against the model's own choice of each token, with the end token before the text."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    train(plan(epochs=3.0), tiny_model, [text()], parent=None, out=tmp_path, report=lambda _: None)
+    policy = Policy.load(tiny_model, threads=1)
+    policy.attach("read", tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    model.load_adapter(str(tmp_path))
+    texts = [TEXT, "Seven apples."]
+    expected = []
+    for said in texts:
+        ids = [tokenizer.eos_token_id, *tokenizer(said, add_special_tokens=False)["input_ids"]]
+        with torch.inference_mode():
+            chosen = model(torch.tensor([ids])).logits[0, :-1].argmax(-1).tolist()
+        expected.append(sum(a == b for a, b in zip(chosen, ids[1:], strict=True)) / len(chosen))
+    assert policy.foretold(texts, adapter="read") == pytest.approx(expected)
+    assert 0 < expected[0] < 1
+    assert policy.foretold(texts[:1], adapter=None)[0] < expected[0]
+
+
 def test_a_text_longer_than_the_context_or_empty_is_refused(tiny_model: Path) -> None:
     policy = Policy.load(tiny_model, threads=1)
     with pytest.raises(Invalid, match="longer than the model's context"):

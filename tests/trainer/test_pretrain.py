@@ -9,22 +9,13 @@ import pytest
 from sqlmodel import select
 
 from feedback.store import Store
-from tests import almanac, builders
+from tests import builders
 from trainer import documents, export, lease, pretrain, progress, registry, snapshot, tradeoff
 from trainer import round as rounds
 from trainer.models import Adapter, PastExample, Round
 from trainer.settings import TrainerSettings
 
 FIXED = {"threads": 1, "rank": 4, "alpha": 8, "minimum_steps": 4, "replay_minimum": 8}
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Path:
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    for name, text in almanac.town(seed=1, pages=6, paragraphs=2).items():
-        (folder / name).write_text(text)
-    return folder
 
 
 def settings(tiny_model: Path, tmp_path: Path, **fields: Any) -> TrainerSettings:

@@ -20,7 +20,7 @@ def chosen(
     chunks: Sequence[Chunk],
     prompts: Sequence[str] = (),
     nats: Sequence[float] = (),
-    **fields: float,
+    **fields: object,
 ) -> selection.Selected:
     """With selection by perplexity off unless nats are given."""
     off = {"document_known_share": 0.0, "document_garbage_share": 0.0}
@@ -125,3 +125,22 @@ def test_something_is_left_to_learn_from_and_little_text_still_judges() -> None:
     assert len(chosen([chunk(n) for n in range(4)]).held_out) == 1
     assert len(chosen([chunk(n) for n in range(21)], document_held_out_share=0.01).held_out) == 5
     assert chosen([]).training == ()
+
+
+def test_others_than_those_that_judge_tune_where_a_setting_wants_them() -> None:
+    chunks = [chunk(n, document=f"book{n // 2}") for n in range(48)]
+    found = chosen(chunks, keep_best=True, dev_share=0.1)
+    parts = [ids(found.training), ids(found.held_out), ids(found.dev)]
+    assert set.union(*parts) == ids(chunks) and sum(map(len, parts)) == len(chunks)
+    assert len({each.document for each in found.dev}) == 2
+    assert {each.document for each in found.dev}.isdisjoint(e.document for e in found.training)
+    assert found.held_out == chosen(chunks).held_out
+    assert not chosen(chunks).dev
+
+
+def test_of_little_text_at_most_a_quarter_tunes() -> None:
+    def sizes(count: int) -> tuple[int, int, int]:
+        found = chosen([chunk(n) for n in range(count)], step_share="search", dev_share=0.9)
+        return len(found.training), len(found.held_out), len(found.dev)
+
+    assert [sizes(count) for count in (1, 3, 4, 8)] == [(1, 0, 0), (2, 1, 0), (2, 1, 1), (4, 2, 2)]

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from tests.builders import plan
 from trainer import dev
 from trainer.examples import Example, Message
-from trainer.step_search import SHARES, search, smallest
+from trainer.settings import Plan
+from trainer.step_search import SHARES, search, smallest, untuned
 
 
 def adapter(folder: Path) -> Path:
@@ -92,6 +93,9 @@ class Model:
     ) -> list[float]:
         return [self._likes.get((adapter, answer), -5.0) for _, answer in rows]
 
+    def foretold(self, texts: Sequence[str], *, adapter: str | None) -> list[float]:
+        return [{"Every word.": 1.0, "Half of it.": 0.5}[text] for text in texts]
+
     def fits(
         self, rows: Sequence[tuple[Sequence[Message], str]], *, max_new_tokens: int = 1
     ) -> list[bool]:
@@ -122,6 +126,17 @@ def test_each_kind_of_dev_is_right_in_its_own_way() -> None:
     assert [points(model, each) for each in right] == [100.0] * 4
     assert [points(model, each) for each in wrong] == [0.0] * 4
     assert points(model, *right, *wrong[:1]) == 80.0
+
+
+def test_a_piece_of_a_document_is_right_as_far_as_it_is_foretold() -> None:
+    pieces = [Example("demonstration", (), t, text=True) for t in ("Every word.", "Half of it.")]
+    assert points(Model("Yes.", {}), *pieces) == 75.0
+    assert points(Model("Yes.", {}), *pieces, Example("demonstration", ASKED, "No.")) == 50.0
+
+
+def test_where_no_share_is_searched_the_usual_one_is_gone() -> None:
+    assert untuned("search") == Plan().step_share
+    assert untuned(0.3) == 0.3
 
 
 def test_what_does_not_fit_and_what_did_not_change_count_for_nobody() -> None:

@@ -151,6 +151,7 @@ def _funnel(seen: Seen) -> None:
                     ("Pieces", documents.get("pieces")),
                     ("Learned", documents.get("trained")),
                     ("Held out", documents.get("held_out")),
+                    ("Kept for dev", documents.get("dev") or None),
                 ]
             )
         most = max((each.count for each in seen.steps), default=0) or 1
