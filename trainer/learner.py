@@ -195,7 +195,7 @@ def train(
             clock.stage("train"),
             _few_collections(),
             tempfile.TemporaryDirectory() as scratch,
-            trackers.staying_here(tracked if plan.report_to else None),
+            trackers.staying_here(plan.report_to, tracked),
         ):
             trainer = round_trainer.RoundTrainer(
                 model=model,

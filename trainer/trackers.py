@@ -6,8 +6,9 @@ curves elsewhere says so in the tracker's environment variables, which win.
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,16 @@ def arguments(names: Sequence[str], run: Path | None) -> dict[str, Any]:
 
 
 @contextmanager
-def staying_here(run: Path | None) -> Iterator[None]:
-    """Point the trackers at a folder, where their environment variables do not say otherwise.
+def staying_here(names: Sequence[str], run: Path | None) -> Iterator[None]:
+    """Point trackers at a folder, and end what they opened when this ends.
+
+    Where their environment variables say otherwise, those win.
 
     Args:
+        names: of the trackers; with none, nothing changes.
         run: the run's folder; None changes nothing.
     """
-    if run is None:
+    if run is None or not names:
         yield
         return
     local = {
@@ -73,11 +77,16 @@ def staying_here(run: Path | None) -> Iterator[None]:
     run.mkdir(parents=True, exist_ok=True)
     ours = {name: value for name, value in local.items() if name not in os.environ}
     os.environ.update(ours)
+    failed = True
     try:
         yield
+        failed = False
     finally:
-        for name in ours:
-            os.environ.pop(name, None)
+        try:
+            _end(names, failed=failed)
+        finally:
+            for name in ours:
+                os.environ.pop(name, None)
 
 
 def logs(step: Progress) -> dict[str, float]:
@@ -93,3 +102,19 @@ def logs(step: Progress) -> dict[str, float]:
     if step.dev_loss is not None:
         told["eval_loss"] = step.dev_loss
     return told
+
+
+def _end(names: Sequence[str], *, failed: bool) -> None:
+    """End the runs that Hugging Face's callbacks leave open: wandb's always, others where it failed.
+
+    A round's process may end at once (`executors.warm`), and what was not written would be lost; one
+    that trains again would go on with the same run.
+    """
+    loaded = {name: sys.modules[name] for name in names if sys.modules.get(name)}
+    if "wandb" in loaded:
+        loaded["wandb"].finish(exit_code=int(failed))
+    if "mlflow" in loaded:
+        loaded["mlflow"].end_run("FAILED" if failed else "FINISHED")
+    if "trackio" in loaded:
+        with suppress(RuntimeError):  # it has ended already
+            loaded["trackio"].finish()
