@@ -56,7 +56,8 @@ def pretrain(
                     settings.feedback.data_dir / rounds.FOLDER, reading.sections()
                 )
             except Invalid as fault:
-                raise Invalid(f"{fault.message}{reading.reasons()}", param="path") from fault
+                reasons = reading.reasons() if as_json else ""  # else they stand above it already
+                raise Invalid(f"{fault.message}{reasons}", param="path") from fault
         with store.session(write=True) as session:
             row = rounds.open(session, plan, {"sha256": sha256, **reading.told()})
             auth.audit(session, actor="cli", action="round.start", subject=row.id)
