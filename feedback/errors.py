@@ -87,6 +87,10 @@ class StorageFull(HeedError):
     code = "full"
 
 
+class DatabaseFull(StorageFull):
+    """What there is no room for is a row of the database."""
+
+
 class Busy(HeedError):
     """Too much is in flight, or was sent lately; come back later.
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, text
 
-from feedback.errors import Invalid, StorageFull, Unavailable
+from feedback.errors import DatabaseFull, Invalid, Unavailable
 from feedback.settings import FeedbackSettings
 
 log = logging.getLogger("heed.store")
@@ -109,7 +109,7 @@ class Store:
         """Open a session; a writing one takes SQLite's write lock at once. The caller commits.
 
         Raises:
-            StorageFull: the disk is full; the same works again once there is room.
+            DatabaseFull: the disk is full; the same works again once there is room.
             Unavailable: the database cannot be reached or written (a lost server), or this process
                 is letting go of it.
         """
@@ -120,7 +120,7 @@ class Store:
             except (SQLAlchemyError, sqlite3.Error, pysqlite3.Error) as error:
                 if _is_full(error):
                     log.error("the disk is full: nothing can be written until there is room")
-                    raise StorageFull(
+                    raise DatabaseFull(
                         "Heed's disk is full, so this was not kept and nothing was changed. Send "
                         "it again later; whoever runs Heed has to make room."
                     ) from error

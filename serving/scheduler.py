@@ -21,7 +21,7 @@ from serving.canary_watch import CanaryWatch
 from serving.review_upkeep import ReviewUpkeep
 from serving.settings import Settings
 from serving.watch import Watch
-from trainer import checkpoints, lease, pair_store, pending, registry
+from trainer import attending, lease, leftovers, pair_store, pending, registry
 from trainer import round as rounds
 from trainer.executors.local import LocalExecutor
 from trainer.executors.warm import WarmExecutor
@@ -176,27 +176,19 @@ class Scheduler:
                 log.info("round %s opened: %s", current.id, trigger)
             elif self._executor.pid is not None:
                 lease.expire(self._store, session, "round", pid=self._executor.pid)
-            if not lease.is_free(self._store, session, "round"):
-                return
-            if current.cancel_requested:
-                rounds.close(session, current, "cancelled", "Cancelled by hand.")
-                session.commit()
-                checkpoints.discard(self._settings.feedback.data_dir, current.id)
-                return
-            # A process that dies before it takes the lease never counts as an attempt by itself.
-            tries = max(current.attempts, self._starts[current.id])
-            if tries >= self._settings.trainer.max_attempts:
-                rounds.close(
-                    session,
-                    current,
-                    "failed",
-                    f"Its process died {tries} times; {self._executor.log} says more.",
-                )
-                session.commit()
-                checkpoints.discard(self._settings.feedback.data_dir, current.id)
-                return
+            again = attending.goes_on(
+                self._store,
+                session,
+                current,
+                starts=self._starts[current.id],
+                most_attempts=self._settings.trainer.max_attempts,
+                log=self._executor.log,
+            )
             session.commit()
-        self._start(current.id)
+        if again:
+            self._start(current.id)
+        else:
+            leftovers.clear(self._store, current.id)
 
     def _undecided(self, deployed: Deployment | None) -> bool:
         if deployed is None or deployed.canary_id is None:

@@ -1,7 +1,7 @@
 """Where a round stood, on the disk: written whole or not at all, and checked before it is believed.
 
 Knows no trainer: a checkpoint is named tensors and a JSON document, no pickle. Torch is imported
-when one is written or read, so that whoever only discards them needs none.
+when one is written or read, so that whoever only clears them away (`leftovers`) needs none.
 """
 
 import hashlib
@@ -107,18 +107,6 @@ def latest(place: Path, *, work: str) -> State | None:
         if found is not None:
             return found
     return None
-
-
-def discard(data_dir: Path, round_id: str) -> None:
-    """Remove what a round that has ended left."""
-    shutil.rmtree(folder(data_dir, round_id), ignore_errors=True)
-
-
-def discard_others(data_dir: Path, round_id: str) -> None:
-    """Remove what any other round left: only one is open at a time."""
-    for each in (data_dir / "work").glob("*.checkpoints"):
-        if each != folder(data_dir, round_id):
-            shutil.rmtree(each, ignore_errors=True)
 
 
 def _read(place: Path, work: str) -> State | None:

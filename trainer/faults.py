@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from feedback.errors import HeedError, StorageFull
+from feedback.errors import DatabaseFull, HeedError, StorageFull
+from feedback.store import Store
 from trainer.settings import Plan
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -47,6 +48,11 @@ def explained(fault: BaseException, plan: Plan | None = None) -> HeedError | Non
             "trainer.rank, or take a smaller base model; or give the machine more memory.",
             param="micro_batch_tokens",
         )
+    if isinstance(fault, DatabaseFull):
+        return StorageFull(
+            "The disk is full: the database could not be written. Free some room in the data "
+            "folder and start another round; nothing was published."
+        )
     if is_disk_full(fault):
         named = getattr(fault, "filename", None)
         return StorageFull(
@@ -54,6 +60,24 @@ def explained(fault: BaseException, plan: Plan | None = None) -> HeedError | Non
             "some room in the data folder and start another round; nothing was published."
         )
     return None
+
+
+@contextmanager
+def unrecorded(store: Store, round_id: str) -> Iterator[None]:
+    """Raise that the database is full as the error of a round that cannot be written down.
+
+    Raises:
+        StorageFull: names the round and the database.
+    """
+    try:
+        yield
+    except DatabaseFull as fault:
+        where = store.url.database if store.is_sqlite else "the database"
+        raise StorageFull(
+            f"The disk is full: {where} could not be written, and round {round_id} stays open. "
+            "Free some room; then `heed round run` goes on with it, and a server does by itself. "
+            f"`heed round cancel {round_id}` ends it."
+        ) from fault
 
 
 @contextmanager

@@ -77,6 +77,17 @@ def release(store: Store, session: Session, held: Held) -> None:
     session.add(lease)
 
 
+def bar(store: Store, session: Session, name: str) -> bool:
+    """Shut out whoever held a lease that has run out: asleep or dead, it writes nothing any more.
+
+    The caller commits.
+
+    Returns:
+        Whether nobody held it, and so nobody does.
+    """
+    return acquire(store, session, name, holder="", seconds=0.0) is not None
+
+
 def expire(store: Store, session: Session, name: str, *, pid: int) -> None:
     """End the lease of a process on this machine that is known to be dead. The caller commits.
 

@@ -11,6 +11,7 @@ from feedback.ids import new_id
 from feedback.settings import PROJECT
 from trainer import pending, registry, starting
 from trainer.models import Round
+from trainer.progress import LEASE_SECONDS
 from trainer.settings import TrainerSettings
 
 DOCUMENTS = "documents"
@@ -34,7 +35,8 @@ def vacant(session: Session) -> None:
     if running is not None:
         raise Conflict(
             f"Round {running.id} is open ({running.stage}); wait for it, or end it with "
-            f"`heed round cancel {running.id}`."
+            f"`heed round cancel {running.id}`. If its process has died, `heed round run` goes on "
+            f"with it {LEASE_SECONDS:.0f} seconds later, and a server does by itself."
         )
     pending.vacant(session)
 

@@ -5,7 +5,6 @@ that is killed is taken up again: what it claimed and froze is still there, and 
 visible before the last transaction.
 """
 
-import shutil
 import time
 from typing import Any
 
@@ -19,10 +18,11 @@ from feedback.settings import PROJECT, FeedbackSettings
 from feedback.store import Store
 from trainer import (
     candidate,
-    checkpoints,
     enrichment,
     faults,
     judgement,
+    lease,
+    leftovers,
     material,
     opening,
     outcome,
@@ -123,10 +123,10 @@ def open(
     return insert(session, settings, trigger=trigger)
 
 
-def cancel(session: Session, round_id: str) -> Round:
+def cancel(store: Store, session: Session, round_id: str) -> Round:
     """Ask a round to stop; one that no process runs ends at once, and one that waits for reviewers.
 
-    The caller commits.
+    The caller commits, and clears away what it left (`leftovers.clear`).
 
     Raises:
         NotFound: there is no such round.
@@ -139,14 +139,18 @@ def cancel(session: Session, round_id: str) -> Round:
     if found.state != "open":
         raise Conflict(f"Round {round_id} has ended already ({found.state}).")
     found.cancel_requested = True
-    if found.attempts == 0:
-        close(session, found, "cancelled", "Cancelled before it started.")
+    if lease.bar(store, session, "round") or not found.attempts:
+        when = "by hand; no process ran it any more" if found.attempts else "before it started"
+        close(session, found, "cancelled", f"Cancelled {when}.")
     session.add(found)
     return found
 
 
 def close(session: Session, found: Round, state: str, message: str) -> None:
-    """End a round and give back what it held. The caller commits."""
+    """End a round and give back what it held. The caller holds its lease, or has barred it.
+
+    The caller commits, and clears away what it left (`leftovers.clear`).
+    """
     harvest.release(session, found.id, f"Round {found.id} {state}; waits for the next round.")
     found.state, found.open_slot, found.message = state, None, message
     found.ended_at = time.time()
@@ -159,24 +163,35 @@ def run(store: Store, settings: FeedbackSettings, round_id: str) -> str:
     Raises:
         NotFound: there is no such round.
         Conflict: it has ended, or another process runs one.
+        StorageFull: the database cannot be written; the round stays open.
     """
-    with Running(store, round_id) as running:
+    with faults.unrecorded(store, round_id):
         try:
-            return _run(store, settings, running)
-        except Conflict:
-            raise  # taken over: this process writes nothing more
-        except HeedError as fault:
-            wish = running.stopping
-            if isinstance(wish, Conflict):
-                raise wish from fault
-            return _end(store, running, "cancelled" if wish else "failed", (wish or fault).message)
-        except Exception as fault:
-            known = faults.explained(fault)
-            told = known.message if known else f"{type(fault).__name__}: {fault}"
-            state = _end(store, running, "failed", told)
-            if known is None:
-                raise
-            return state
+            with Running(store, round_id) as running:
+                return _recorded(store, settings, running)
+        finally:
+            leftovers.clear(store, round_id)
+
+
+def _recorded(store: Store, settings: FeedbackSettings, running: Running) -> str:
+    """Run it, and record it as failed where it fails."""
+    try:
+        return _run(store, settings, running)
+    except Conflict:
+        raise  # taken over: this process writes nothing more
+    except HeedError as fault:
+        wish = running.stopping
+        if isinstance(wish, Conflict):
+            raise wish from fault
+        why = wish or faults.explained(fault) or fault
+        return _end(store, running, "cancelled" if wish else "failed", why.message)
+    except Exception as fault:
+        known = faults.explained(fault)
+        told = known.message if known else f"{type(fault).__name__}: {fault}"
+        state = _end(store, running, "failed", told)
+        if known is None:
+            raise
+        return state
 
 
 def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
@@ -236,8 +251,6 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         )
         state = outcome.apply(session, verdict)
         session.commit()
-    shutil.rmtree(job.staging, ignore_errors=True)
-    checkpoints.discard(settings.data_dir, job.row.id)
     return state
 
 
@@ -271,7 +284,7 @@ def _load(
             param="base_model",
         )
     start.check(hashed)
-    checkpoints.discard_others(settings.data_dir, row.id)
+    leftovers.clear_others(settings.data_dir, row.id)
     return job, Found(gathered, tags, extra, live)
 
 
@@ -304,9 +317,12 @@ def _freeze(
 
 
 def _end(store: Store, running: Running, state: str, message: str) -> str:
+    with store.session() as session:
+        running.guard(session)
+    # Before the row is written: on a disk that is full this may be the room for it.
+    leftovers.unstage(store.settings.data_dir, running.round_id)
     with store.session(write=True) as session:
         running.guard(session)
         close(session, get(session, running.round_id), state, message)
         session.commit()
-    checkpoints.discard(store.settings.data_dir, running.round_id)
     return state

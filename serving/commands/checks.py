@@ -4,13 +4,16 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pysqlite3
+from sqlmodel import Session
 
 from feedback.errors import Conflict, HeedError
 from feedback.store import SQLITE_MINIMUM, Store
@@ -18,8 +21,10 @@ from serving import schema
 from serving.commands import server
 from serving.commands.opening import revision
 from serving.settings import Settings, load
-from trainer import registry
+from trainer import attending, registry
 from trainer.base_folder import base_hash, resolve
+from trainer.models import Adapter
+from trainer.progress import LEASE_SECONDS
 
 PYTHON_MINIMUM = (3, 11)
 FREE_BYTES = 1 << 30
@@ -53,6 +58,7 @@ def examine() -> Iterator[Check]:
     yield _answered("database", lambda: database(settings))
     yield _answered("base model", lambda: base_model(settings))
     yield _answered("live adapter", lambda: live_adapter(settings))
+    yield _answered("open round", lambda: open_round(settings))
     yield torch()
     yield _answered("port", lambda: port(settings))
 
@@ -142,22 +148,29 @@ def base_model(settings: Settings) -> Check:
 
 def live_adapter(settings: Settings) -> Check:
     """Are the files of what is deployed those that were published?"""
-    store = Store(settings.feedback)
-    if store.is_sqlite and not Path(store.url.database or "").exists():
-        return Check("live adapter", True, "none yet; the base model answers")
-    try:
-        if revision(store) is None:
-            return Check("live adapter", True, "none yet; the base model answers")
-        with store.session() as session:
-            deployed = registry.live(session)
-            names = [deployed.live_id, deployed.canary_id] if deployed else []
-            adapters = [registry.get(session, name) for name in names if name]
-        for adapter in adapters:
-            registry.verify(settings.feedback.data_dir, adapter)
-    finally:
-        store.close()
+    with _reading(settings) as (_, session):
+        adapters = _deployed(session) if session is not None else []
+    for adapter in adapters:
+        registry.verify(settings.feedback.data_dir, adapter)
     told = ", ".join(adapter.id for adapter in adapters)
     return Check("live adapter", True, f"{told} verified" if told else "the base model answers")
+
+
+def open_round(settings: Settings) -> Check:
+    """Does a process run the round that is open?"""
+    with _reading(settings) as (store, session):
+        row = attending.unattended(store, session) if session is not None else None
+    if row is None:
+        return Check("open round", True, "none that no process runs")
+    if time.time() - row.created_at < LEASE_SECONDS:
+        return Check("open round", True, f"{row.id} waits for its process")
+    return Check(
+        "open round",
+        False,
+        f"{row.id} is open ({row.stage}), and no process runs it",
+        f"`heed round run` goes on with it, and so does `heed up` by itself; `heed round cancel "
+        f"{row.id}` ends it.",
+    )
 
 
 def torch() -> Check:
@@ -181,6 +194,29 @@ def port(settings: Settings) -> Check:
             return Check("port", True, f"a server answers on {host}:{number}")
         return Check("port", False, fault.message, "Stop the other program, or set serving.port.")
     return Check("port", True, f"{host}:{number} is free")
+
+
+@contextmanager
+def _reading(settings: Settings) -> Iterator[tuple[Store, Session | None]]:
+    """The database and a session of it; no session where it has no table yet."""
+    store = Store(settings.feedback)
+    if store.is_sqlite and not Path(store.url.database or "").exists():
+        yield store, None
+        return
+    try:
+        if revision(store) is None:
+            yield store, None
+            return
+        with store.session() as session:
+            yield store, session
+    finally:
+        store.close()
+
+
+def _deployed(session: Session) -> list[Adapter]:
+    deployed = registry.live(session)
+    names = [deployed.live_id, deployed.canary_id] if deployed else []
+    return [registry.get(session, name) for name in names if name]
 
 
 def _answered(name: str, ask: Callable[[], Check]) -> Check:

@@ -10,11 +10,12 @@ from typing import Protocol, Self
 
 from sqlmodel import Session
 
+from feedback.errors import Conflict
 from feedback.store import Store
 from serving.auth import audit
 from serving.commands import output
 from serving.settings import Settings
-from trainer import checkpoints, lease
+from trainer import attending, faults, lease, leftovers
 from trainer import round as rounds
 from trainer.executors.local import LocalExecutor
 from trainer.models import Round
@@ -35,22 +36,25 @@ class Display(Protocol):
 def run(
     settings: Settings, store: Store, *, start_from: str | None = None, quiet: bool = False
 ) -> Round:
-    """Run a round now and return it, ended.
+    """Run a round now and return it, ended; one that is open and that no process runs goes on.
 
     Ctrl-C cancels a round that runs from here; one that a server runs goes on. Training starts from
     the adapter `start_from`, where one is named, and not as the settings say.
 
     Raises:
-        Conflict: one is open already, or there is nothing to learn from.
+        Conflict: one runs already, there is nothing to learn from, or `start_from` is named and
+            another round is to go on first.
     """
     plan = settings.trainer
     if start_from is not None:
         plan = plan.model_copy(update={"start_from": start_from})
-    with store.session(write=True) as session:
-        opened = rounds.open(session, settings.feedback, plan, trigger="by hand (command line)")
-        audit(session, actor="cli", action="round.start", subject=opened.id)
-        session.commit()
-    return attend(settings, store, opened.id, quiet=quiet)
+    row = _left(settings, store, start_from=start_from, quiet=quiet)
+    if row is None:
+        with store.session(write=True) as session:
+            row = rounds.open(session, settings.feedback, plan, trigger="by hand (command line)")
+            audit(session, actor="cli", action="round.start", subject=row.id)
+            session.commit()
+    return attend(settings, store, row.id, quiet=quiet)
 
 
 def attend(settings: Settings, store: Store, round_id: str, *, quiet: bool = False) -> Round:
@@ -59,13 +63,45 @@ def attend(settings: Settings, store: Store, round_id: str, *, quiet: bool = Fal
     Ctrl-C cancels it where it runs from here; one that a server runs goes on.
     """
     attendant = _Attendant(settings, store, round_id)
-    try:
-        if quiet:
-            return attendant.watch(_Silence())
-        with _Bar() as bar:
-            return attendant.watch(bar)
-    except KeyboardInterrupt:
-        return attendant.interrupted()
+    with faults.unrecorded(store, round_id):
+        try:
+            if quiet:
+                return attendant.watch(_Silence())
+            with _Bar() as bar:
+                return attendant.watch(bar)
+        except KeyboardInterrupt:
+            return attendant.interrupted()
+        finally:
+            leftovers.clear(store, round_id)
+
+
+def _left(settings: Settings, store: Store, *, start_from: str | None, quiet: bool) -> Round | None:
+    """The open round that no process runs, unless it was cancelled or died too often: then it ends."""
+    with store.session(write=True) as session:
+        row = attending.unattended(store, session)
+        if row is None:
+            return None
+        again = attending.goes_on(
+            store,
+            session,
+            row,
+            starts=0,
+            most_attempts=settings.trainer.max_attempts,
+            log=LocalExecutor(settings.feedback).log,
+        )
+        if again and start_from is not None:
+            raise Conflict(
+                f"Round {row.id} is open, and no process runs it; --from is for a new one. "
+                f"`heed round run` goes on with it, `heed round cancel {row.id}` ends it."
+            )
+        if again:
+            audit(session, actor="cli", action="round.resume", subject=row.id)
+        session.commit()
+    leftovers.clear(store, row.id)
+    if not quiet:
+        what = "no process ran it; it goes on" if again else f"it is {row.state} now: {row.message}"
+        output.say(f"Round {row.id} was open, and {what}.")
+    return row if again else None
 
 
 class _Attendant:
@@ -83,7 +119,7 @@ class _Attendant:
         while (row := self._read()).state == "open":
             display.show(row)
             if time.monotonic() >= look_at:
-                self._see_to(row)
+                self._see_to()
                 look_at = time.monotonic() + TAKE_UP_SECONDS
             time.sleep(WATCH_SECONDS)
         display.show(row)
@@ -93,52 +129,38 @@ class _Attendant:
     def interrupted(self) -> Round:
         ours = self._starts > 0
         self._executor.stop()
-        if not ours:
-            row = self._read()
-            if row.attempts:
+        with self._store.session(write=True) as session:
+            row = rounds.get(session, self._round_id)
+            self._forget_ours(session)
+            if not ours and not lease.is_free(self._store, session, "round"):
                 output.say(
                     f"A server goes on with round {row.id}; `heed round cancel {row.id}` ends it."
                 )
-                return row
-        with self._store.session(write=True) as session:
-            row = rounds.get(session, self._round_id)
-            if row.state == "open":
-                self._forget_ours(session)
-                if lease.is_free(self._store, session, "round"):
-                    rounds.close(session, row, "cancelled", "Cancelled by hand.")
-                else:
-                    rounds.cancel(session, row.id)
+            elif row.state == "open" and lease.bar(self._store, session, "round"):
+                rounds.close(session, row, "cancelled", "Cancelled by hand.")
+            elif row.state == "open":
+                rounds.cancel(self._store, session, row.id)
             session.commit()
-            self._discard(row)
         return row
 
-    def _see_to(self, row: Round) -> None:
+    def _see_to(self) -> None:
         """Start the round's process where no process has the round."""
         if self._executor.running():
             return
         with self._store.session(write=True) as session:
-            row = rounds.get(session, self._round_id)
             self._forget_ours(session)
-            free = row.state == "open" and lease.is_free(self._store, session, "round")
-            tries = max(row.attempts, self._starts)
-            if free and row.cancel_requested:
-                rounds.close(session, row, "cancelled", "Cancelled by hand.")
-            elif free and tries >= self._settings.trainer.max_attempts:
-                rounds.close(
-                    session,
-                    row,
-                    "failed",
-                    f"Its process died {tries} times; {self._executor.log} says more.",
-                )
+            again = attending.goes_on(
+                self._store,
+                session,
+                rounds.get(session, self._round_id),
+                starts=self._starts,
+                most_attempts=self._settings.trainer.max_attempts,
+                log=self._executor.log,
+            )
             session.commit()
-            self._discard(row)
-        if free and row.state == "open":
+        if again:
             self._executor.start(self._round_id)
             self._starts += 1
-
-    def _discard(self, row: Round) -> None:
-        if row.state != "open":
-            checkpoints.discard(self._settings.feedback.data_dir, row.id)
 
     def _forget_ours(self, session: Session) -> None:
         if self._executor.pid is not None:

@@ -27,7 +27,10 @@ def run(
     ] = None,
     as_json: output.Json = False,
 ) -> None:
-    """Run a round now. Fails only where the round failed or was cancelled."""
+    """Run a round now, or go on with one whose process died.
+
+    Fails only where the round failed or was cancelled.
+    """
     from serving import wire
     from serving.commands import round_run
     from serving.commands.opening import opened
@@ -101,19 +104,25 @@ def show(round_id: RoundId, as_json: output.Json = False) -> None:
 
 @app.command()
 def cancel(round_id: RoundId, as_json: output.Json = False) -> None:
-    """Ask a round to stop; its feedback waits for the next one."""
+    """End a round, or ask its process to; its feedback waits for the next one."""
     from serving import auth, wire
     from serving.commands.opening import opened
+    from trainer import leftovers, progress
     from trainer import round as rounds
 
-    with opened() as (_, store), store.session(write=True) as session:
-        row = rounds.cancel(session, round_id)
-        auth.audit(session, actor="cli", action="round.cancel", subject=row.id)
-        session.commit()
+    with opened() as (_, store):
+        with store.session(write=True) as session:
+            row = rounds.cancel(store, session, round_id)
+            auth.audit(session, actor="cli", action="round.cancel", subject=row.id)
+            session.commit()
+        leftovers.clear(store, row.id)
     if as_json:
         output.document(wire.round_(row))
     elif row.state == "open":
-        output.say(f"Round {row.id} stops within a few seconds.")
+        output.say(
+            f"Round {row.id} stops within a few seconds. If its process has died, ask again in "
+            f"{progress.LEASE_SECONDS:.0f} seconds: that ends it."
+        )
     else:
         output.say(f"Round {row.id} is {row.state}: {row.message}")
 

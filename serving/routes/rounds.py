@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from serving import pairs_wire, wire
 from serving.auth import audit
 from serving.context import AsOperator, AsReviewer, Heed, Parts
-from trainer import curve
+from trainer import curve, leftovers
 from trainer import round as rounds
 from trainer.models import RoundEvent
 
@@ -62,11 +62,12 @@ def show(round_id: str, parts: Parts, who: AsReviewer) -> dict[str, Any]:
 
 @router.post("/v1/rounds/{round_id}/cancel")
 def cancel(round_id: str, parts: Parts, who: AsOperator) -> dict[str, Any]:
-    """Ask a round to stop; its feedback waits for the next one."""
+    """End a round, or ask its process to; its feedback waits for the next one."""
     with parts.store.session(write=True) as session:
-        row = rounds.cancel(session, round_id)
+        row = rounds.cancel(parts.store, session, round_id)
         audit(session, actor=who.actor, action="round.cancel", subject=row.id)
         session.commit()
+    leftovers.clear(parts.store, row.id)
     return wire.round_(row)
 
 

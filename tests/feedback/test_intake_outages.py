@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlmodel import func, select, text
 
-from feedback.errors import HeedError, StorageFull, Unavailable
+from feedback.errors import DatabaseFull, HeedError, StorageFull, Unavailable
 from feedback.intake import Intake
 from feedback.models import Feedback, Receipt
 from feedback.settings import FeedbackSettings
@@ -96,7 +96,7 @@ def test_a_batch_is_refused_whole_by_a_full_disk(store: Store) -> None:
     taking = Intake(store, store.settings)
     with full(store):
         results = taking._write(tolds)
-        assert {type(result) for result in results} == {StorageFull}
+        assert {type(result) for result in results} == {DatabaseFull}
         assert feedback_ids(store) == set()
     assert not any(isinstance(result, HeedError) for result in taking._write(tolds))
     assert len(feedback_ids(store)) == 40

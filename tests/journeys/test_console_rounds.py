@@ -21,6 +21,7 @@ from serving.routing import Route
 from tests.builders import opened_round
 from tests.journeys.browser import PATIENCE_MILLISECONDS, Tab, opened
 from tests.journeys.test_console_chat import SCREENSHOTS, entered
+from tests.serving import attendance
 from tests.serving.canaries import of_each, vote
 from tests.serving.conftest import Server, running, wait_until
 from tests.trainer.test_ledger import a_round, pair
@@ -150,7 +151,8 @@ def test_a_refused_rounds_verdict_is_read(
 def test_a_round_is_watched_and_cancelled(
     served: Server, browser: Browser, history: tuple[str, str, str, str]
 ) -> None:
-    row = opened_round(served.store, started_at=time.time() - 60, attempts=1)
+    row = opened_round(served.store, started_at=time.time() - 60)
+    attendance.held(served.store, row)
     path = curve.place(served.store.settings.data_dir, row.id)
     path.parent.mkdir(parents=True, exist_ok=True)
     steps = [asdict(Progress(n, 10, 3.0 - n / 5, 1e-3, 10, 1.0)) for n in range(1, 7)]

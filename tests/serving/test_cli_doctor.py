@@ -11,8 +11,10 @@ from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from serving.commands import checks
 from serving.settings import Settings, load
+from tests.builders import opened_round
+from tests.serving import attendance
 from tests.serving.command_line import adapter, damage, document, heed, store_at
-from trainer import registry
+from trainer import lease, registry
 
 
 @pytest.fixture
@@ -48,6 +50,7 @@ def test_all_is_well_on_a_sound_installation() -> None:
         "database",
         "base model",
         "live adapter",
+        "open round",
         "torch",
         "port",
     ]
@@ -114,6 +117,25 @@ def test_names_a_damaged_live_adapter(store: Store) -> None:
     damaged = next(check for check in checks.examine() if check.name == "live adapter")
     assert not damaged.ok
     assert registry.FILES[1] in damaged.found
+
+
+def test_names_a_round_that_no_process_runs(store: Store) -> None:
+    row = opened_round(store, created_at=0.0, stage="train")
+    held = attendance.held(store, row)
+    assert checks.open_round(load()).ok
+    with store.session(write=True) as session:
+        lease.release(store, session, held)
+        session.commit()
+    left = checks.open_round(load())
+    assert not left.ok
+    assert row.id in left.found and "no process" in left.found
+    assert "heed round run" in left.remedy and f"heed round cancel {row.id}" in left.remedy
+
+
+def test_a_round_that_was_opened_just_now_waits_for_its_process(store: Store) -> None:
+    row = opened_round(store)
+    assert f"{row.id} waits" in checks.open_round(load()).found
+    assert checks.open_round(load()).ok
 
 
 def test_names_a_port_that_something_else_has(monkeypatch: pytest.MonkeyPatch) -> None:

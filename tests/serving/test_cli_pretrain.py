@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 from feedback.store import Store
-from serving.commands import output, round_run
+from serving.commands import output
 from tests.builders import opened_round, say
+from tests.serving import attendance
+from tests.serving.attendance import Executor
 from tests.serving.command_line import document, done, ended, fault, heed, store_at
-from tests.serving.test_cli_rounds import Executor
 from trainer import round as rounds
 from trainer import tradeoff
 from trainer.models import Round
@@ -45,18 +46,14 @@ MARKS = [{"share": 0.5, "step": 10, "steps": 20, "adapter": "adp_half"}]
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     store = store_at(tmp_path / "data", monkeypatch)
-    monkeypatch.setattr(round_run, "TAKE_UP_SECONDS", 0.05)
-    monkeypatch.setattr(round_run, "WATCH_SECONDS", 0.02)
+    attendance.quick(monkeypatch)
     yield store
     store.close()
 
 
 @pytest.fixture
 def executor(monkeypatch: pytest.MonkeyPatch) -> type[Executor]:
-    monkeypatch.setattr(round_run, "LocalExecutor", Executor)
-    monkeypatch.setattr(Executor, "state", "promoted")
-    monkeypatch.setattr(Executor, "started", 0)
-    return Executor
+    return attendance.stand_in(monkeypatch)
 
 
 @pytest.fixture
@@ -75,7 +72,7 @@ def test_documents_are_read_here_and_a_round_is_opened_and_seen_to_its_end(
     assert result.exit_code == 0, result.output
     assert f"Not read: {shelf / 'bad.txt'} is binary, not text." in result.stderr
     assert "was promoted" in result.stdout
-    assert executor.started == 1
+    assert len(executor.started) == 1
     with store.session() as session:
         [row] = rounds.rounds(session)
     assert row.trigger == "documents (command line)"
@@ -171,7 +168,7 @@ def test_a_document_round_is_shown_with_what_it_read_kept_and_dropped(store: Sto
 def test_run_takes_an_adapter_to_start_from(store: Store, executor: type[Executor]) -> None:
     say(store)
     assert "No adapter 'adp_none'" in fault("round", "run", "--from", "adp_none")
-    assert executor.started == 0
+    assert executor.started == []
 
 
 def test_compare_shows_the_checkpoints_side_by_side(

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from serving.commands import round_run
 from tests.builders import opened_round, say
+from tests.serving import attendance
+from tests.serving.attendance import Executor, held
 from tests.serving.command_line import (
     COUNTS,
     REPORT,
@@ -29,52 +30,14 @@ from trainer.models import Round
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     store = store_at(tmp_path / "data", monkeypatch)
-    monkeypatch.setattr(round_run, "TAKE_UP_SECONDS", 0.05)
-    monkeypatch.setattr(round_run, "WATCH_SECONDS", 0.02)
+    attendance.quick(monkeypatch)
     yield store
     store.close()
 
 
-class Executor:
-    """Ends a round in the state that the test wants, or dies before it began."""
-
-    state: str | None = "promoted"
-    started = 0
-    pid = None
-    log = Path("rounds.log")
-
-    def __init__(self, settings: FeedbackSettings) -> None:
-        self._settings = settings
-
-    def start(self, round_id: str) -> None:
-        type(self).started += 1
-        if self.state is None:
-            return
-        store = Store(self._settings)
-        with store.session(write=True) as session:
-            row = rounds.get(session, round_id)
-            row.attempts += 1
-            row.report, row.counts = REPORT, COUNTS
-            rounds.close(session, row, self.state, f"It was {self.state}.")
-            session.commit()
-        store.close()
-
-    def running(self) -> bool:
-        return False
-
-    def wait(self, timeout_seconds: float | None = None) -> int:
-        return 0
-
-    def stop(self) -> None:
-        pass
-
-
 @pytest.fixture
 def executor(monkeypatch: pytest.MonkeyPatch) -> type[Executor]:
-    monkeypatch.setattr(round_run, "LocalExecutor", Executor)
-    monkeypatch.setattr(Executor, "state", "promoted")
-    monkeypatch.setattr(Executor, "started", 0)
-    return Executor
+    return attendance.stand_in(monkeypatch)
 
 
 @pytest.mark.parametrize("state", ["promoted", "refused", "abstained", "failed", "cancelled"])
@@ -100,7 +63,7 @@ def test_run_tells_the_verdict_the_rules_and_what_caught_it(
     assert "superiority" in told
     assert "[61.5, ∞]" in told
     assert "now:    now protected" in told
-    assert executor.started == 1
+    assert len(executor.started) == 1
 
 
 def test_run_leaves_a_round_to_the_server_that_takes_it(
@@ -127,7 +90,7 @@ def test_run_leaves_a_round_to_the_server_that_takes_it(
     monkeypatch.setattr(round_run, "TAKE_UP_SECONDS", 0.2)
     monkeypatch.setattr("time.sleep", serve)
     assert document("round", "run")["state"] == "abstained"
-    assert executor.started == 0
+    assert len(executor.started) == 0
 
 
 def test_run_gives_up_on_a_process_that_never_begins(
@@ -138,7 +101,7 @@ def test_run_gives_up_on_a_process_that_never_begins(
     result = heed("round", "run")
     assert result.exit_code == 1
     assert "died 3 times; rounds.log says more" in result.stdout
-    assert executor.started == 3
+    assert len(executor.started) == 3
 
 
 def test_run_is_cancelled_by_control_c(
@@ -159,19 +122,17 @@ def test_control_c_leaves_a_round_to_the_server_that_runs_it(
     store: Store, executor: type[Executor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def taken(_: float) -> None:
-        with store.session(write=True) as session:
+        with store.session() as session:
             row = rounds.current(session)
-            assert row is not None
-            row.attempts = 1
-            session.add(row)
-            session.commit()
+        assert row is not None
+        held(store, row)
         raise KeyboardInterrupt
 
     say(store)
     monkeypatch.setattr("time.sleep", taken)
     told = done("round", "run")
     assert "A server goes on with round" in told
-    assert executor.started == 0
+    assert len(executor.started) == 0
 
 
 def test_run_in_a_process_of_its_own_tells_why_it_failed(
@@ -187,9 +148,10 @@ def test_run_in_a_process_of_its_own_tells_why_it_failed(
     assert document("feedback", "stats")["available"] == 1
 
 
-def test_run_names_the_round_that_is_open(store: Store) -> None:
+def test_run_names_the_round_that_runs(store: Store) -> None:
     say(store)
     row = opened_round(store)
+    held(store, row)
     assert f"heed round cancel {row.id}" in fault("round", "run")
 
 
@@ -212,7 +174,8 @@ def test_cancel_ends_a_round_that_nobody_runs_and_asks_another(store: Store) -> 
     row = opened_round(store)
     assert document("round", "cancel", row.id)["state"] == "cancelled"
     assert "has ended already" in fault("round", "cancel", row.id)
-    busy = opened_round(store, attempts=1, started_at=time.time())
+    busy = opened_round(store, started_at=time.time())
+    held(store, busy)
     assert "stops within a few seconds" in done("round", "cancel", busy.id)
     with store.session() as session:
         assert session.get_one(Round, busy.id).cancel_requested

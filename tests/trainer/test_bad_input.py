@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ import pytest
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from sqlmodel import select
+from sqlalchemy import Connection, event
+from sqlmodel import Session, select
 
-from feedback.errors import Invalid
+from feedback.errors import Invalid, StorageFull
 from feedback.store import Store
 from tests import builders
 from tests.serving.command_line import store_at
 from tests.serving.engines import tiny
 from tests.trainer.rounds import demonstration
-from tests.trainer.shop import corrected, ran, say
+from tests.trainer.shop import corrected, opened, ran, say
 from tests.trainer.test_learner import learn
 from trainer import batches, checkpoints, lease, preference_losses, registry, snapshot
+from trainer import candidate as making
 from trainer import round as rounds
 from trainer.batches import Batch
 from trainer.models import Adapter, Round
@@ -204,6 +207,62 @@ def test_no_room_for_the_adapter(
 
     monkeypatch.setattr(safetensors.torch, "save_file", save)
     assert "disk is full" in failed(store, run(store, tiny_model), said)
+
+
+@contextmanager
+def database_full(store: Store) -> Iterator[None]:
+    """The database can grow no further."""
+    pages = 1  # as many as there are
+
+    def limit(connection: Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(store.engine, "begin", limit)
+    yield
+    pages = 1_000_000
+
+
+def test_no_room_for_the_database(
+    store: Store, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = shop(store)
+
+    def train(job: making.Job, *_: object, **__: object) -> None:
+        job.running.note(counts={"long": "x" * 60_000})
+
+    monkeypatch.setattr(making, "train", train)
+    with database_full(store):
+        row = run(store, tiny_model)
+    told = failed(store, row, said)
+    assert "the database could not be written" in told and "start another round" in told
+
+
+def test_no_room_to_record_that_there_is_no_room(
+    store: Store, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round stays open with what it goes on from, and says which it is and where."""
+    shop(store)
+    row = opened(store, tiny_model, **PLAN)
+    kept = checkpoints.folder(store.settings.data_dir, row.id)
+    close = rounds.close
+
+    def train(job: making.Job, *_: object, **__: object) -> None:
+        kept.mkdir(parents=True)
+        job.staging.mkdir()
+        raise ValueError("no more of this")
+
+    def full(session: Session, found: Round, state: str, message: str) -> None:
+        close(session, found, state, "x" * 60_000)
+
+    monkeypatch.setattr(making, "train", train)
+    monkeypatch.setattr(rounds, "close", full)
+    with database_full(store), pytest.raises(StorageFull) as told:
+        rounds.run(store, store.settings, row.id)
+    assert f"{store.url.database} could not be written" in told.value.message
+    assert f"heed round cancel {row.id}" in told.value.message
+    with store.session() as session:
+        assert rounds.get(session, row.id).state == "open"
+    assert [each.name for each in kept.parent.iterdir()] == [kept.name]
 
 
 def test_no_room_for_a_checkpoint_costs_the_checkpoint_only(

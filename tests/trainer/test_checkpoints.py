@@ -124,13 +124,3 @@ def test_everything_is_on_the_disk_before_it_can_be_found(
     place = tmp_path / "place"
     written(place, 1)
     assert done == [TENSORS, VALUES, MANIFEST, COMPLETE, "", "rename", "place"]
-
-
-def test_those_of_rounds_that_have_ended_are_discarded(tmp_path: Path) -> None:
-    for name in ("rnd_1", "rnd_2", "rnd_3"):
-        written(checkpoints.folder(tmp_path, name), 1)
-    checkpoints.discard(tmp_path, "rnd_1")
-    assert latest_step(checkpoints.folder(tmp_path, "rnd_1")) is None
-    checkpoints.discard_others(tmp_path, "rnd_2")
-    assert latest_step(checkpoints.folder(tmp_path, "rnd_2")) == 1
-    assert [path.name for path in (tmp_path / "work").iterdir()] == ["rnd_2.checkpoints"]

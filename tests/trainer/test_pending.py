@@ -188,7 +188,7 @@ def test_by_hand_nobody_opens_a_round_over_one_that_waits(store: Store) -> None:
     with pytest.raises(Conflict, match=f"heed round judge {row.id}"):
         opened(store)
     with store.session(write=True) as session:
-        assert rounds.cancel(session, row.id).state == "cancelled"
+        assert rounds.cancel(store, session, row.id).state == "cancelled"
         session.commit()
     assert learned(store) == 0 and adapter(store, row).state == "rejected"
     assert opened(store).state == "open"

@@ -139,7 +139,7 @@ def test_a_cancelled_round_leaves_no_adapter(
     def cancelled(*given: Any, **named: Any) -> Any:
         """Somebody cancels while it trains."""
         with store.session(write=True) as session:
-            rounds.cancel(session, row.id)
+            rounds.cancel(store, session, row.id)
             session.commit()
         patience = time.monotonic() + 20
         while not named["should_stop"]():
