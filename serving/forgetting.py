@@ -20,7 +20,7 @@ from feedback.store import Store
 from serving.auth import audit
 from serving.models import AuditEntry
 from trainer import forget as remains
-from trainer import lease
+from trainer import lease, leftovers
 from trainer import round as rounds
 
 log = logging.getLogger("heed.forget")
@@ -107,6 +107,8 @@ def forget(
             planned = _report(session, store, person_ids)
             found = rows.trace(session, person_ids)
             before = remains.trace(session, store.settings.data_dir, found)
+            unlisted = leftovers.unrecorded(session, store.settings.data_dir, before.rounds)
+        leftovers.remove(unlisted)  # what learned from them and has no row is in no list
         dropped = remains.erase_files(store.settings.data_dir, found)
         with store.session(write=True) as session:
             lease.check(session, held)

@@ -282,3 +282,18 @@ def published(store: Store, *, parent: str | None = None, state: str = "candidat
         session.add(made)
         session.commit()
     return made
+
+
+def unrecorded(store: Store, round_id: str) -> Path:
+    """The folder of an adapter that a round published before it wrote a row for it."""
+    name = new_id("adp")
+    made = registry.publish(
+        store.settings.data_dir,
+        staged(store.settings.data_dir / "staging" / name, name.encode()),
+        adapter_id=name,
+        parent_id=None,
+        round_id=round_id,
+        base_model="bare",
+        base_hash="b" * 64,
+    )
+    return registry.folder(store.settings.data_dir, made.digest)

@@ -91,6 +91,24 @@ def folder(data_dir: Path, digest: str) -> Path:
     return data_dir / "adapters" / digest
 
 
+def unknown(session: Session, data_dir: Path) -> list[Path]:
+    """Return the folders in the registry that no row names: of rounds that did not get so far."""
+    known = set(session.exec(select(Adapter.digest)))
+    return sorted(each for each in (data_dir / "adapters").glob("*") if each.name not in known)
+
+
+def made_by(place: Path) -> str | None:
+    """Return the id of the round that published a folder; None where no sound manifest says so."""
+    try:
+        content = (place / MANIFEST).read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(content).hexdigest() != place.name:
+        return None
+    said: str | None = json.loads(content)["round"]
+    return said
+
+
 def verify(data_dir: Path, adapter: Adapter) -> Path:
     """Return the adapter's folder after checking every byte of it against its digest.
 

@@ -1,6 +1,7 @@
 """What `heed doctor` looks at, one function per question; each changes nothing. Knows no screen."""
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from serving.commands import server
 from serving.commands.opening import revision
 from serving.settings import Settings, load
 from trainer import attending, registry
+from trainer import round as rounds
 from trainer.base_folder import base_hash, resolve
 from trainer.models import Adapter
 from trainer.progress import LEASE_SECONDS
@@ -58,6 +60,7 @@ def examine() -> Iterator[Check]:
     yield _answered("database", lambda: database(settings))
     yield _answered("base model", lambda: base_model(settings))
     yield _answered("live adapter", lambda: live_adapter(settings))
+    yield _answered("adapter folders", lambda: adapter_folders(settings))
     yield _answered("open round", lambda: open_round(settings))
     yield torch()
     yield _answered("port", lambda: port(settings))
@@ -154,6 +157,26 @@ def live_adapter(settings: Settings) -> Check:
         registry.verify(settings.feedback.data_dir, adapter)
     told = ", ".join(adapter.id for adapter in adapters)
     return Check("live adapter", True, f"{told} verified" if told else "the base model answers")
+
+
+def adapter_folders(settings: Settings) -> Check:
+    """Is every adapter's folder one that the database knows, so that it can be listed?"""
+    data_dir = settings.feedback.data_dir
+    with _reading(settings) as (_, session):
+        current = rounds.current(session) if session is not None else None
+        found = registry.unknown(session, data_dir) if session is not None else []
+    running = current.id if current is not None else ""
+    lost = [each for each in found if registry.made_by(each) != running]
+    if not lost:
+        return Check("adapter folders", True, "each is in the database")
+    return Check(
+        "adapter folders",
+        False,
+        f"{len(lost)} in {data_dir / 'adapters'} are not in the database, so that nothing lists "
+        "what they learned",
+        "Unless the database was restored from a backup that is older than they are, remove them: "
+        f"rm -r {' '.join(shlex.quote(str(each.absolute())) for each in lost)}",
+    )
 
 
 def open_round(settings: Settings) -> Check:

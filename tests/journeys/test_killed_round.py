@@ -63,7 +63,9 @@ def test_a_round_killed_midway_leaves_nothing_half_done_and_ends_when_taken_up(
         assert ended.state in ("promoted", "refused", "abstained"), executor.log.read_text()
         assert ended.attempts == len(stages) + 1
         (candidate,) = session.exec(select(Adapter)).all()
-        registry.verify(settings.data_dir, candidate)
+        published = registry.verify(settings.data_dir, candidate)
+        # What was published before a kill has no row, and went with the round's end.
+        assert list(published.parent.iterdir()) == [published]
         assert candidate.id == ended.candidate_id
         # Its feedback was claimed again: it was used, or waits for a reviewer or the next round.
         found = receipts.counts(session)

@@ -11,7 +11,7 @@ from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from serving.commands import checks
 from serving.settings import Settings, load
-from tests.builders import opened_round
+from tests.builders import opened_round, unrecorded
 from tests.serving import attendance
 from tests.serving.command_line import adapter, damage, document, heed, store_at
 from trainer import lease, registry
@@ -50,6 +50,7 @@ def test_all_is_well_on_a_sound_installation() -> None:
         "database",
         "base model",
         "live adapter",
+        "adapter folders",
         "open round",
         "torch",
         "port",
@@ -117,6 +118,21 @@ def test_names_a_damaged_live_adapter(store: Store) -> None:
     damaged = next(check for check in checks.examine() if check.name == "live adapter")
     assert not damaged.ok
     assert registry.FILES[1] in damaged.found
+
+
+def test_names_adapter_folders_that_nothing_lists(store: Store) -> None:
+    adapter(store)
+    going = opened_round(store)
+    published = unrecorded(store, going.id)
+    assert checks.adapter_folders(load()).ok  # it may get its row yet
+    lost = unrecorded(store, "rnd_gone")
+    other = lost.with_name("other thing")
+    other.mkdir()
+    found = checks.adapter_folders(load())
+    assert not found.ok
+    assert found.found.startswith("2 in ")
+    assert found.remedy.endswith(f"rm -r {lost} '{other}'")
+    assert str(published) not in found.remedy
 
 
 def test_names_a_round_that_no_process_runs(store: Store) -> None:

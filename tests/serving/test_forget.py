@@ -55,6 +55,15 @@ def test_the_adapters_that_learned_from_them_are_listed_with_those_that_descend(
     assert entry.subject == done["id"] and entry.detail == f"{life.child.id}, {life.adapter.id}"
 
 
+def test_an_adapter_that_learned_from_them_and_that_no_list_names_is_removed(life: Life) -> None:
+    hers, other = (builders.unrecorded(life.store, name) for name in (life.round_id, "rnd_other"))
+    life.forget(dry_run=True)
+    assert hers.exists()
+    life.forget()
+    assert other.exists() and not hers.exists()
+    assert registry.verify(life.store.settings.data_dir, life.adapter)
+
+
 def test_their_receipts_become_tombstones_that_still_name_round_and_adapter(life: Life) -> None:
     life.forget()
     for name in ("ana", "ana up", "of hers", "rather", "session"):

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,7 +24,16 @@ from tests.serving.engines import tiny
 from tests.trainer.rounds import demonstration
 from tests.trainer.shop import corrected, opened, ran, say
 from tests.trainer.test_learner import learn
-from trainer import batches, checkpoints, lease, preference_losses, registry, snapshot
+from trainer import (
+    batches,
+    checkpoints,
+    interpolation,
+    judging,
+    lease,
+    preference_losses,
+    registry,
+    snapshot,
+)
 from trainer import candidate as making
 from trainer import round as rounds
 from trainer.batches import Batch
@@ -64,6 +74,7 @@ def failed(store: Store, row: Round, feedback_ids: list[str]) -> str:
         assert rounds.current(session) is None
         assert session.exec(select(Adapter).where(Adapter.round_id == row.id)).all() == []
         assert lease.is_free(store, session, "round")
+        assert registry.unknown(session, store.settings.data_dir) == []
     assert (row.state, row.open_slot) == ("failed", None)
     assert row.ended_at is not None
     work = store.settings.data_dir / "work"
@@ -197,16 +208,31 @@ def test_no_room_for_the_snapshot(
     assert "disk is full" in told and "rows.part" in told and "Free some room" in told
 
 
+@pytest.mark.parametrize("module", [safetensors.torch, interpolation], ids=lambda m: m.__name__)
 def test_no_room_for_the_adapter(
+    store: Store, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType
+) -> None:
+    said = shop(store)
+
+    def save(_: object, path: str | Path, *__: object, **___: object) -> None:
+        Path(path).write_bytes(b"as much as there was room for")
+        raise NO_ROOM
+
+    monkeypatch.setattr(module, "save_file", save)
+    assert "disk is full" in failed(store, run(store, tiny_model), said)
+
+
+def test_a_fault_once_the_adapter_is_published(
     store: Store, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = shop(store)
 
-    def save(*_: object, **__: object) -> None:
-        raise NO_ROOM
+    def judge(*_: object, **__: object) -> None:
+        [published] = (store.settings.data_dir / "adapters").iterdir()
+        raise Invalid(f"{published.name} cannot be judged.")
 
-    monkeypatch.setattr(safetensors.torch, "save_file", save)
-    assert "disk is full" in failed(store, run(store, tiny_model), said)
+    monkeypatch.setattr(judging, "judge", judge)
+    assert "cannot be judged" in failed(store, run(store, tiny_model), said)
 
 
 @contextmanager
