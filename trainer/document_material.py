@@ -51,19 +51,20 @@ def asked(
 ) -> list[Asked]:
     """Return what people asked last, each question once, as it may be learned."""
     query = (
-        select(Exchange.messages, Exchange.person_id)
+        select(Exchange.messages, Exchange.person_id, Exchange.choices)
         .where(Exchange.project_id == PROJECT, Exchange.origin == "chat")
         .order_by(col(Exchange.id).desc())
         .limit(limit)
     )
     found: dict[str, Asked] = {}
-    for messages, person_id in session.exec(query):
+    for messages, person_id, choices in session.exec(query):
         for turn in messages[-1:]:
             if turn["role"] == "user":
                 text = str(turn["content"])
                 if settings.redaction != "off":
                     text = redacted(text, settings)
-                found.setdefault(text, Asked(text, person_id))
+                said = str(choices[0].get("text") or "") if choices else ""
+                found.setdefault(text, Asked(text, person_id, said))
     return list(found.values())
 
 

@@ -19,11 +19,11 @@ from feedback.errors import Invalid
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from trainer import (
-    checkpoints,
     document_answers,
     document_material,
     documents,
     judging,
+    leftovers,
     material,
     opening,
     outcome,
@@ -90,7 +90,7 @@ def run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     start.check(hashed)
     parent = registry.verify(settings.data_dir, incumbent) if incumbent else None
     job = Job(settings, running, row, plan, folder, hashed, parent, start)
-    checkpoints.discard_others(settings.data_dir, row.id)
+    leftovers.clear_others(settings.data_dir, row.id)
 
     sorted_ = material.sort(gathered, plan)
     frozen = _frozen_before(job) or _choose(job, gathered, sorted_, prompts)
@@ -120,8 +120,6 @@ def run(store: Store, settings: FeedbackSettings, running: Running) -> str:
         session.add_all(adapter for _, adapter in kept)
         row.counts = {**counts, "checkpoints": [{**at, "adapter": a.id} for at, a in kept]}
         session.commit()
-    shutil.rmtree(job.staging, ignore_errors=True)
-    checkpoints.discard(settings.data_dir, row.id)
     return state
 
 

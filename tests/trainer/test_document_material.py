@@ -69,6 +69,7 @@ def test_what_people_asked_is_read_newest_first_once_each_and_without_personal_d
         assert [
             each.text for each in document_material.asked(session, store.settings, limit=1)
         ] == ["Call me at <EMAIL> please"]
+    assert all(each.answer for each in found), "what was said then helps to look"
     assert [(each.text, each.person_id) for each in found] == [
         ("Call me at <EMAIL> please", builders.person("ana")),
         ("Is the lamp blue?", builders.person("bob")),
@@ -88,6 +89,23 @@ def test_a_question_is_learned_with_the_sentence_that_answers_it() -> None:
     assert first.cluster == builders.person()
     assert first.document == "book#0.0 sha256:ab"
     assert document_answers.answered(pieces, PEOPLE, least_likeness=0.99) == []
+
+
+def test_what_was_answered_then_helps_to_find_the_sentence() -> None:
+    lamp = [f"The lamp {what}." for what in ("is green", "covers a desk", "breaks no record")]
+    filling = [f"The lamp number {number} is covered in dust." for number in range(6)]
+    right = "We repair the lamp for 3 years after it is sold."
+    other = "We repair the stool for 2 years after it is sold."
+    pieces = [piece(" ".join([*lamp, *filling, right, other]))]
+    question, then = "Is the lamp covered?", "We repair the lamp for 2 years after it is sold."
+
+    def found(answer: str) -> str:
+        asked = [Asked(question, builders.person(), answer)]
+        [example] = document_answers.answered(pieces, asked, least_likeness=0.0)
+        return example.target
+
+    assert found("") in filling
+    assert found(then) == right
 
 
 def test_a_question_that_nothing_answers_is_left_alone() -> None:
