@@ -17,6 +17,7 @@ hardware.calm_threads()  # before torch, or waiting threads spin
 import torch
 
 from trainer import adapter_folder, base_model, folded_lora
+from trainer.base_folder import weights_bytes
 from trainer.examples import Message
 
 _BATCH_TOKENS = 4096
@@ -61,7 +62,7 @@ class Attached:
             Invalid: there is no such model, or it is not made for chat; or a folder holds no
                 adapter in safetensors.
         """
-        each, lanes = hardware.spread(threads, base_folder=base_folder)
+        each, lanes = hardware.spread(threads, weights_bytes=weights_bytes(base_folder))
         torch.set_num_threads(each)
         gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
         base = base_model.load(base_folder, dtype=torch.bfloat16 if gpu else torch.float32)

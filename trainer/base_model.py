@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from feedback.errors import Invalid
+from trainer import base_folder
 from trainer.rows import Encoder
 
 
@@ -42,23 +42,17 @@ def load(folder: Path, *, dtype: torch.dtype) -> BaseModel:
     Raises:
         Invalid: there is no such model, it is damaged, or it is not made for chat.
     """
-    if not (folder / "config.json").is_file():
-        raise Invalid(f"There is no base model in {folder}: it has no config.json.")
+    base_folder.check(folder)
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    try:
+    with base_folder.reading(folder, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    with base_folder.reading(folder, "config or its weights"):
         model = AutoModelForCausalLM.from_pretrained(
             str(folder), dtype=dtype, attn_implementation="sdpa", local_files_only=True
         )
-    except SafetensorError as error:
-        raise Invalid(
-            f"The weights of the base model in {folder} are damaged ({error}). Fetch or copy them "
-            "again.",
-            param="base_model",
-        ) from error
     model.to(device()).eval()
     stops = model.generation_config.eos_token_id
     ends = frozenset(stops if isinstance(stops, list) else [stops]) - {None}

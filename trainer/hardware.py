@@ -24,7 +24,7 @@ def calm_threads() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def spread(wanted: int | None, *, base_folder: Path, processes: int = 1) -> tuple[int, int]:
+def spread(wanted: int | None, *, weights_bytes: int, processes: int = 1) -> tuple[int, int]:
     """How many threads share one operation, and how many pieces of work run side by side.
 
     A small model's operations are too short to share: two threads that wait for each other at
@@ -34,10 +34,9 @@ def spread(wanted: int | None, *, base_folder: Path, processes: int = 1) -> tupl
 
     Args:
         wanted: the plan's number of threads in all, which always wins.
-        base_folder: the base model, whose weights' size decides.
+        weights_bytes: size of the base model's weights, which decides.
         processes: that do the same work on this machine; the cores are divided among them.
     """
-    weights_bytes = sum(path.stat().st_size for path in base_folder.glob("*.safetensors"))
     if weights_bytes >= _SMALL_BYTES:
         return wanted or max(1, free_cores() // processes), 1
     return 1, wanted or min(max(1, cores() // processes), _MOST_LANES)

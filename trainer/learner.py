@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from feedback.errors import HeedError, Invalid
 from trainer import faults, hardware, packing, rows, trackers
+from trainer.base_folder import weights_bytes
 from trainer.curve import Progress
 from trainer.examples import Example
 from trainer.lanes import Lanes
@@ -142,7 +143,9 @@ def train(
         from trainer.after_step import Checkpoints
 
         threads, lane_count = hardware.spread(
-            plan.threads, base_folder=base_folder, processes=seat.size if seat else 1
+            plan.threads,
+            weights_bytes=weights_bytes(base_folder),
+            processes=seat.size if seat else 1,
         )
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)

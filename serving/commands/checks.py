@@ -24,7 +24,7 @@ from serving.commands.opening import revision
 from serving.settings import Settings, load
 from trainer import attending, registry
 from trainer import round as rounds
-from trainer.base_folder import base_hash, resolve
+from trainer.base_folder import base_hash, check, resolve
 from trainer.models import Adapter
 from trainer.progress import LEASE_SECONDS
 
@@ -145,6 +145,8 @@ def database(settings: Settings) -> Check:
 def base_model(settings: Settings) -> Check:
     """Is the base model here, and which is it?"""
     folder = resolve(settings.trainer.base_model)
+    if settings.serving.engine == "local":
+        check(folder)
     found = f"{settings.trainer.base_model} ({base_hash(folder)[:12]}) in {folder}"
     return Check("base model", True, found)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from feedback.errors import Invalid
 from serving.engines.base import ChatMessage
+from trainer import base_folder
 
 _PROBE = "heed_probe_of_tools"
 
@@ -21,13 +22,8 @@ def load_tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
-    try:
+    with base_folder.reading(folder, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise Invalid(
-            f"The base model in {folder} has no tokenizer that can be loaded: {error}",
-            param="base_model",
-        ) from error
     if not tokenizer.chat_template:
         raise Invalid(
             f"The base model in {folder} has no chat template, so it cannot chat. Choose a model "

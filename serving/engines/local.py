@@ -247,6 +247,7 @@ class LocalEngine:
         """Everything slow about starting, on the worker's thread."""
         from serving.engines.opening import open_decoder
 
+        base_folder.check(folder)
         self._base_hash = base_folder.base_hash(folder)
         self._tokenizer = chat_template.load_tokenizer(folder)
         self._token_bytes = TokenBytes(self._tokenizer)

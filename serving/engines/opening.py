@@ -11,13 +11,13 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from feedback.errors import Invalid
 from serving.engines.base import Batching
 from serving.engines.continuous import ContinuousDecoder
 from serving.engines.decoder import Decoder
 from serving.engines.packed_linear import pack
 from serving.engines.self_check import disagreement
 from serving.engines.static import StaticDecoder
+from trainer import base_folder
 
 log = logging.getLogger("heed.engine")
 
@@ -31,7 +31,7 @@ def open_decoder(
     """Load a base model, in rows that join and leave at any time if that can be had.
 
     Args:
-        folder: safetensors weights and config of the base model.
+        folder: weights and config of the base model.
         threads: CPU threads to compute with, for the whole process.
         dtype: name of a torch dtype.
         batching: ``static`` does not even try the own loop.
@@ -63,18 +63,12 @@ def open_decoder(
 def _load(folder: Path, dtype: str) -> tuple[Any, str | None]:
     """Return the model, and what speaks against the own loop."""
     transformers_logging.disable_progress_bar()
-    try:
+    with base_folder.reading(folder, "config or its weights"):
         try:
             return _read(folder, dtype, attn_implementation="sdpa"), None
         except ValueError as refused:
             # Also what it raises for an architecture without this kind of attention.
             return _read(folder, dtype), f"it has no sdpa ({_first_sentence(refused)})"
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise Invalid(
-            f"The base model in {folder} cannot be loaded: {error} Point base_model at a folder "
-            "with config.json and safetensors weights of a causal language model.",
-            param="base_model",
-        ) from error
 
 
 def _read(folder: Path, dtype: str, **more: str) -> Any:
@@ -82,7 +76,6 @@ def _read(folder: Path, dtype: str, **more: str) -> Any:
         folder,
         dtype=getattr(torch, dtype),
         local_files_only=True,
-        use_safetensors=True,
         **more,
     )
 

@@ -27,10 +27,11 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 @pytest.fixture(autouse=True)
 def _light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A base model of one file, and a torch that loads at once."""
+    """A base model of three small files, and a torch that loads at once."""
     model = tmp_path / "model"
     model.mkdir()
-    (model / "config.json").write_text("{}")
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (model / name).write_text("{}")
     monkeypatch.setenv("HEED_TRAINER__BASE_MODEL", str(model))
     light = SimpleNamespace(__version__="0", cuda=SimpleNamespace(is_available=lambda: False))
     monkeypatch.setattr(checks, "import_module", lambda name: light)
@@ -70,6 +71,13 @@ def test_fails_and_says_so_in_both_shapes(monkeypatch: pytest.MonkeyPatch) -> No
     assert told.exit_code == 1
     assert "FAIL  base model: The base model '/no/such/model'" in told.stdout
     assert heed("doctor", "--json").exit_code == 1
+
+
+def test_names_what_the_base_models_folder_lacks(tmp_path: Path) -> None:
+    (tmp_path / "model" / "model.safetensors").unlink()
+    check = next(check for check in checks.examine() if check.name == "base model")
+    assert not check.ok
+    assert "it has no weights" in check.found
 
 
 def test_names_another_owner_of_our_packages(monkeypatch: pytest.MonkeyPatch) -> None:

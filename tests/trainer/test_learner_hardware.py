@@ -11,22 +11,18 @@ import pytest
 from trainer import hardware
 
 
-def test_takes_the_threads_it_is_told(tmp_path: Path) -> None:
-    assert hardware.spread(3, base_folder=tmp_path) == (1, 3)
+def test_takes_the_threads_it_is_told() -> None:
+    assert hardware.spread(3, weights_bytes=0) == (1, 3)
 
 
 def test_a_small_model_works_side_by_side_and_a_large_one_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(hardware, "free_cores", lambda: 3)
     monkeypatch.setattr(hardware, "cores", lambda: 16)
-    weights = tmp_path / "model.safetensors"
-    weights.write_bytes(b"")
-    assert hardware.spread(None, base_folder=tmp_path) == (1, 4)
-    with weights.open("r+b") as file:
-        file.truncate(64 * 1024 * 1024)
-    assert hardware.spread(None, base_folder=tmp_path) == (3, 1)
-    assert hardware.spread(2, base_folder=tmp_path) == (2, 1)
+    assert hardware.spread(None, weights_bytes=0) == (1, 4)
+    assert hardware.spread(None, weights_bytes=64 * 1024 * 1024) == (3, 1)
+    assert hardware.spread(2, weights_bytes=64 * 1024 * 1024) == (2, 1)
 
 
 def test_leaves_busy_cores_to_those_who_use_them(
