@@ -19,6 +19,7 @@ import torch
 from trainer import adapter_folder, base_model, folded_lora
 from trainer.base_folder import weights_bytes
 from trainer.examples import Message
+from trainer.template import Refused
 
 _BATCH_TOKENS = 4096
 # Logits of one batch are bounded as well: a large vocabulary at many positions is the biggest
@@ -102,10 +103,14 @@ class Attached:
     def fits(
         self, rows: Sequence[tuple[Sequence[Message], str]], *, max_new_tokens: int = 1
     ) -> list[bool]:
-        """Which rows leave room in the context for their answer and for so many new tokens."""
+        """Which rows leave room in the context for their answer and for so many new tokens.
+
+        What the chat template refuses has none.
+        """
         return [
-            len(prompt) + max(len(answer), max_new_tokens) <= self._base.context_tokens
-            for prompt, answer in self._base.encoder.pairs(rows)
+            not isinstance(each, Refused)
+            and len(each[0]) + max(len(each[1]), max_new_tokens) <= self._base.context_tokens
+            for each in self._base.encoder.try_pairs(rows)
         ]
 
     def lengths(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[int]:

@@ -9,20 +9,24 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from trainer.template import SystemTurns
+
 RESAMPLES = 10_000
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How a tokenizer and a context suit what people say here.
+    """How a tokenizer, a chat template and a context suit what people say here.
 
     Attributes:
         tokens_per_word: of the deployment's prompts and answers; fewer is cheaper.
         unknown_share: tokens that stand for "unknown"; 0 for byte-level tokenizers.
         round_trips: share of texts that come back from their tokens as they were.
         context_tokens: the longest sequence, or None where the model sets no limit.
-        fitting_share: share of the conversations that leave room for an answer.
+        fitting_share: share of the conversations that the chat template takes and that leave room
+            for an answer.
+        system_turns: where the chat template writes what the system says.
     """
 
     tokens_per_word: float
@@ -30,6 +34,7 @@ class Fit:
     round_trips: float
     context_tokens: int | None
     fitting_share: float
+    system_turns: SystemTurns = "own"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trainer import candidate, enrichment, folded, judging, material, pair_answers, registry
+from trainer.examples import turns
 from trainer.models import Adapter
+from trainer.speaking import Fits
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ def judge(
         found: what the database holds for it.
         sorted_: what trained and what judges.
         gathered: what that was sorted from, without personal data.
-        counts: of the round; what folds there were is added, and written down.
+        counts: of the round; what folds there were is added, and what could not be asked, and
+            written down.
 
     Raises:
         Invalid: a fold's model cannot be trained.
@@ -72,10 +75,34 @@ def judge(
         tags=found.tags,
         folded=folded.judged(job, policy, folds),
     )
+    if unasked := _unasked(policy, judged, gathered, sorted_):
+        told = (
+            f"{unasked} items that judge could not be asked, since they fill the model's context or "
+            "its chat template refuses them; they count as wrong for both models."
+        )
+        counts["notes"] = [*counts.get("notes", ()), told]
+        job.running.note(counts=counts)
     live = pair_answers.of_live(
         policy, job.plan, found.live, incumbent=job.incumbent, remembered=remembered
     )
     return replace(judged, compared=(*judged.compared, *live))
+
+
+def _unasked(
+    policy: Fits, judged: judging.Judged, gathered: material.Gathered, sorted_: material.Sorted
+) -> int:
+    """How many items neither model was asked."""
+    asked = {
+        **{(item.suite, item.id): item.messages for item in gathered.protected},
+        **{(judging.PAST, old.id): old.messages for old in sorted_.judging},
+        **{(judging.NEW, word.feedback_id): turns(word.messages) for word in sorted_.held_out},
+    }
+    silent = [
+        (asked[each.suite, each.item_id], "")
+        for each in judged.pairs
+        if not each.incumbent_answer and not each.candidate_answer
+    ]
+    return policy.fits(silent).count(False)
 
 
 def surroundings(job: candidate.Job, live: candidate.Asked) -> enrichment.Surroundings:

@@ -43,7 +43,7 @@ class Trained:
         tokens: trained on, without padding, a shared prompt counted once.
         seconds: from the call to the written adapter.
         objectives: each objective's loss, unweighted, in the last step that held it.
-        skipped: examples that were too long for the model's context.
+        left_out: examples that could not be learned.
         stages: seconds of each stage: import, load, encode, reference, train, save.
         curve: every step as it was reported.
         notes: what a person should know about how it went.
@@ -55,7 +55,7 @@ class Trained:
     tokens: int
     seconds: float
     objectives: dict[str, float]
-    skipped: int
+    left_out: rows.LeftOut
     stages: dict[str, float]
     curve: tuple[Progress, ...] = ()
     notes: tuple[str, ...] = ()
@@ -234,7 +234,7 @@ def train(
         tokens=done[-1].tokens,
         seconds=clock.seconds(),
         objectives=objectives,
-        skipped=work.skipped,
+        left_out=work.left_out,
         stages=clock.stages,
         curve=tuple(done),
         notes=(*trainer.after.notes, *_left_out(plan, work, base.context_tokens)),
@@ -259,7 +259,7 @@ class _Encoded:
     """What a training learns from and watches, as rows, and in which steps."""
 
     encoded: list[rows.Row]
-    skipped: int
+    left_out: rows.LeftOut
     watched: list[rows.Row]
     schedule: list[packing.Step]
 
@@ -269,7 +269,7 @@ def _encoded(
 ) -> _Encoded:
     from trainer.objectives import objective_weights
 
-    def build(what: Sequence[Example]) -> tuple[list[rows.Row], int]:
+    def build(what: Sequence[Example]) -> tuple[list[rows.Row], rows.LeftOut]:
         return rows.build(
             what,
             base.encoder,
@@ -277,14 +277,15 @@ def _encoded(
             objective_weights=objective_weights(plan),
         )
 
-    encoded, skipped = build(examples)
+    encoded, left_out = build(examples)
     if not encoded:
+        told = " ".join(_told(left_out, base.context_tokens))
         raise Invalid(
-            f"None of {len(examples)} examples can be learned from: {skipped} are longer than "
-            f"the model's context of {base.context_tokens} tokens, the rest weigh nothing."
+            f"None of {len(examples)} examples can be learned from. "
+            + (f"{told} The rest weigh nothing." if told else "They weigh nothing.")
         )
     watched, _ = build(dev if plan.looks_at_dev else ())
-    return _Encoded(encoded, skipped, watched, packing.schedule(plan, encoded))
+    return _Encoded(encoded, left_out, watched, packing.schedule(plan, encoded))
 
 
 @dataclass(frozen=True)
@@ -320,16 +321,22 @@ def _aids(
 
 def _left_out(plan: Plan, work: _Encoded, context_tokens: int) -> Iterator[str]:
     """What was asked for and could not be done, in words."""
-    if work.skipped:
-        yield (
-            f"{work.skipped} examples are longer than the model's context of {context_tokens} tokens "
-            "and were left out."
-        )
+    yield from _told(work.left_out, context_tokens)
     if plan.looks_at_dev and not work.watched:
         yield (
             "There was nothing to watch training on: early stopping, keeping the best weights and "
             "lowering the rate did nothing."
         )
+
+
+def _told(left_out: rows.LeftOut, context_tokens: int) -> Iterator[str]:
+    if left_out.too_long:
+        yield (
+            f"{left_out.too_long} examples are longer than the model's context of {context_tokens} "
+            "tokens and were left out."
+        )
+    if left_out.refused:
+        yield f"{left_out.refused} examples were left out. {left_out.why}"
 
 
 @contextmanager

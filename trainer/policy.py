@@ -24,6 +24,7 @@ from trainer.lanes import Lanes
 from trainer.metrics import Likelihood
 from trainer.packing import by_length
 from trainer.rows import Row
+from trainer.template import Refused
 
 _BATCH_TOKENS = 4096
 
@@ -54,6 +55,9 @@ class Policy(Attached):
         as much of it as the model would have said itself need not be said again, token by token
         (Stern, Shazeer and Uszkoreit 2018, https://arxiv.org/abs/1811.03115).
 
+        What cannot be asked, since the chat template refuses it or it fills the context, is answered
+        with nothing; `fits` tells.
+
         Args:
             conversations: each waits for the assistant.
             adapter: its name, or None for the base model.
@@ -64,12 +68,24 @@ class Policy(Attached):
 
         Raises:
             NotFound: no adapter of this name is attached.
-            Invalid: a conversation fills the whole context.
         """
-        prompts = self._base.encoder.prompts(conversations)
-        for number, prompt in enumerate(prompts):
-            if len(prompt) >= self._base.context_tokens:
-                raise Invalid(f"Conversation {number} fills the model's context; see fits().")
+        tried = enumerate(self._base.encoder.try_prompts(conversations))
+        numbered = {
+            at: prompt
+            for at, prompt in tried
+            if not isinstance(prompt, Refused) and len(prompt) < self._base.context_tokens
+        }
+        if len(numbered) < len(conversations):
+            some = self.answers(
+                [conversations[at] for at in numbered],
+                adapter=adapter,
+                max_new_tokens=max_new_tokens,
+                guesses=guesses and [guesses[at] for at in numbered],
+                report=report,
+            )
+            answered = dict(zip(numbered, some, strict=True))
+            return [answered.get(at, "") for at in range(len(conversations))]
+        prompts = list(numbered.values())
         room = [min(max_new_tokens, self._base.context_tokens - len(p)) for p in prompts]
         with self._using(adapter) as model, Lanes(self._lanes) as lanes:
             said: list[list[int]] = [[] for _ in prompts]
@@ -249,11 +265,11 @@ class Policy(Attached):
     ) -> dict[int, Row]:
         """The guesses as rows, by the number of their prompt."""
         texts = {at: guess for at, guess in enumerate(guesses) if guess is not None}
-        pairs = self._base.encoder.pairs([(conversations[at], texts[at]) for at in texts])
+        pairs = self._base.encoder.try_pairs([(conversations[at], texts[at]) for at in texts])
         return {
-            at: Row("demonstration", prompt, [guess[: room[at]]])
-            for at, (prompt, guess) in zip(texts, pairs, strict=True)
-            if prompt == prompts[at]
+            at: Row("demonstration", each[0], [each[1][: room[at]]])
+            for at, each in zip(texts, pairs, strict=True)
+            if not isinstance(each, Refused) and each[0] == prompts[at]
         }
 
     def _agreed(self, model: Any, lanes: Lanes, rows: dict[int, Row]) -> dict[int, list[int]]:

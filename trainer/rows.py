@@ -5,12 +5,15 @@ Knows no torch and no loss; a tokenizer is whatever renders a chat and turns tex
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from feedback.errors import Invalid
+from trainer import template
 from trainer.examples import Example, Kind, Message, Source
+from trainer.template import Refused
 
 Pair = tuple[Sequence[Message], str]
+Ids = list[int]
 
 
 @dataclass
@@ -36,8 +39,8 @@ class Row:
     """
 
     kind: Kind
-    prompt: list[int]
-    branches: list[list[int]]
+    prompt: Ids
+    branches: list[Ids]
     weight: float = 1.0
     liked: bool = True
     source: Source = "new"
@@ -74,38 +77,63 @@ class Encoder:
         self._tokenizer = tokenizer
         self._ends = ends
 
-    def prompts(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
-        """Ids of each conversation up to where the assistant starts to answer."""
+    def prompts(self, conversations: Sequence[Sequence[Message]]) -> list[Ids]:
+        """Ids of each conversation up to where the assistant starts to answer.
+
+        Raises:
+            Refused: the template takes one of them in no way.
+        """
+        return [_accepted(each) for each in self.try_prompts(conversations)]
+
+    def try_prompts(self, conversations: Sequence[Sequence[Message]]) -> list[Ids | Refused]:
+        """The same, with why in the place of each that the template refuses."""
         return self._ids(self._render(conversations, answering=True))
 
-    def pairs(self, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
+    def pairs(self, pairs: Sequence[Pair]) -> list[tuple[Ids, Ids]]:
         """Ids of each prompt and of its answer, end token included.
 
         Where the template writes an answered conversation differently from one that waits for an
         answer, the answer starts where the two part, as in TRL.
 
         Raises:
+            Refused: the template takes one of them in no way.
             Invalid: nothing stands before an answer.
         """
-        prompts = self.prompts([messages for messages, _ in pairs])
+        return [_accepted(each) for each in self.try_pairs(pairs)]
+
+    def try_pairs(self, pairs: Sequence[Pair]) -> list[tuple[Ids, Ids] | Refused]:
+        """The same, with why in the place of each that the template refuses.
+
+        Raises:
+            Invalid: nothing stands before an answer.
+        """
+        prompts = self.try_prompts([messages for messages, _ in pairs])
         answered = [
             [*messages, Message(role="assistant", content=answer)] for messages, answer in pairs
         ]
         fulls = self._ids(self._render(answered, answering=False))
-        encoded = []
+        encoded: list[tuple[Ids, Ids] | Refused] = []
         for prompt, full in zip(prompts, fulls, strict=True):
-            start = len(prompt)
-            if full[:start] != prompt:
-                start = next(
-                    (i for i, (a, b) in enumerate(zip(prompt, full, strict=False)) if a != b),
-                    min(len(prompt), len(full)),
-                )
-            if start == 0:
-                raise Invalid("The chat template writes nothing before an answer.")
-            encoded.append((prompt[:start], self._closed(full[start:])))
+            if isinstance(prompt, Refused):
+                encoded.append(prompt)
+            elif isinstance(full, Refused):
+                encoded.append(full)
+            else:
+                encoded.append(self._parted(prompt, full))
         return encoded
 
-    def texts(self, texts: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+    def _parted(self, prompt: Ids, full: Ids) -> tuple[Ids, Ids]:
+        start = len(prompt)
+        if full[:start] != prompt:
+            start = next(
+                (i for i, (a, b) in enumerate(zip(prompt, full, strict=False)) if a != b),
+                min(len(prompt), len(full)),
+            )
+        if start == 0:
+            raise Invalid("The chat template writes nothing before an answer.")
+        return prompt[:start], self._closed(full[start:])
+
+    def texts(self, texts: Sequence[str]) -> list[tuple[Ids, Ids]]:
         """Ids of what stands before each text and of the text, without a chat template around.
 
         Every token is to be predicted, the first one too: what stands before it is the token that
@@ -113,32 +141,72 @@ class Encoder:
         """
         begin = self._tokenizer.bos_token_id
         start = self._tokenizer.eos_token_id if begin is None else begin
-        return [([start], ids) for ids in self._ids(list(texts))]
+        return [([start], ids) for ids in self._tokenized(list(texts))]
 
-    def _closed(self, answer: list[int]) -> list[int]:
+    def _closed(self, answer: Ids) -> Ids:
         """The answer up to its last end token: what a template writes after it is never said."""
         for at in range(len(answer) - 1, -1, -1):
             if answer[at] in self._ends:
                 return answer[: at + 1]
         return [*answer, self._tokenizer.eos_token_id]
 
-    def _render(self, conversations: Sequence[Sequence[Message]], *, answering: bool) -> list[str]:
+    def _render(
+        self, conversations: Sequence[Sequence[Message]], *, answering: bool
+    ) -> list[str | Refused]:
+        def write(conversations: Sequence[Any]) -> list[str]:
+            texts: list[str] = self._tokenizer.apply_chat_template(
+                conversations, add_generation_prompt=answering, tokenize=False
+            )
+            return texts
+
         if not conversations:
             return []
-        rendered: list[str] = self._tokenizer.apply_chat_template(
-            [list(messages) for messages in conversations],
-            add_generation_prompt=answering,
-            tokenize=False,
-        )
-        return rendered
+        try:
+            return list(write([list(messages) for messages in conversations]))
+        except template.refusals():  # of one at least: each for itself
+            rendered: list[str | Refused] = []
+            for messages in conversations:
+                try:
+                    rendered += template.written(lambda turns: write([turns]), messages)
+                except Refused as refused:
+                    rendered.append(refused)
+            return rendered
 
-    def _ids(self, texts: list[str]) -> list[list[int]]:
+    def _ids(self, texts: Sequence[str | Refused]) -> list[Ids | Refused]:
+        ids = iter(self._tokenized([each for each in texts if isinstance(each, str)]))
+        return [next(ids) if isinstance(each, str) else each for each in texts]
+
+    def _tokenized(self, texts: list[str]) -> list[Ids]:
         if not texts:
             return []
-        ids: list[list[int]] = self._tokenizer(
+        ids: list[Ids] = self._tokenizer(
             texts, add_special_tokens=False, return_attention_mask=False
         )["input_ids"]
         return ids
+
+
+Encoded = TypeVar("Encoded")
+
+
+def _accepted(tried: Encoded | Refused) -> Encoded:
+    if isinstance(tried, Refused):
+        raise tried
+    return tried
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """How many examples cannot be learned, and why.
+
+    Attributes:
+        too_long: they do not fit the context.
+        refused: the chat template takes them in no way.
+        why: what it says of the first of those.
+    """
+
+    too_long: int = 0
+    refused: int = 0
+    why: str = ""
 
 
 def build(
@@ -147,12 +215,12 @@ def build(
     *,
     context_tokens: int,
     objective_weights: Mapping[Kind, float],
-) -> tuple[list[Row], int]:
-    """Rows of the examples that count, in their order, and how many did not fit the context.
+) -> tuple[list[Row], LeftOut]:
+    """Rows of the examples that count, in their order, and how many cannot be learned.
 
     An example whose weight, or whose objective's weight, is zero has no effect on training, not
     even on a denominator. One that is too long is skipped whole: a conversation without its first
-    turns may teach the opposite of what was meant.
+    turns may teach the opposite of what was meant. One that the chat template refuses is skipped, too.
 
     Raises:
         Invalid: a preference without a rejected answer or a verdict without its verdict.
@@ -169,20 +237,19 @@ def build(
             pairs.append((example.messages, example.rejected))
         if example.kind == "verdict" and example.liked is None:
             raise Invalid(f"A verdict {example.feedback_ids} does not say whether it was liked.")
-    encoded = iter(encoder.pairs(pairs))
+    encoded = iter(encoder.try_pairs(pairs))
     texts = iter(encoder.texts([example.target for example in counted if example.text]))
-    rows = []
+    rows: list[Row] = []
+    refused: list[Refused] = []
     for example in counted:
-        prompt, answer = next(texts if example.text else encoded)
-        branches = [answer]
+        found = [next(texts if example.text else encoded)]
         if example.kind == "preference":
-            other, rejected = next(encoded)
-            if other != prompt:  # both answers must branch off the same ids
-                shared = min(len(prompt), len(other))
-                branches = [prompt[shared:] + answer, other[shared:] + rejected]
-                prompt = prompt[:shared]
-            else:
-                branches.append(rejected)
+            found.append(next(encoded))
+        taken = [each for each in found if not isinstance(each, Refused)]
+        if len(taken) < len(found):
+            refused += [each for each in found if isinstance(each, Refused)][:1]
+            continue
+        prompt, branches = _branched(taken)
         if len(prompt) + max(map(len, branches)) > context_tokens:
             continue
         rows.append(
@@ -199,7 +266,23 @@ def build(
             )
         )
     _mismatch([row for row in rows if row.kind == "verdict"], context_tokens)
-    return rows, len(counted) - len(rows)
+    return rows, LeftOut(
+        too_long=len(counted) - len(rows) - len(refused),
+        refused=len(refused),
+        why=refused[0].message if refused else "",
+    )
+
+
+def _branched(pairs: Sequence[tuple[Ids, Ids]]) -> tuple[Ids, list[Ids]]:
+    """One prompt and the answers that branch off the same ids of it."""
+    (prompt, answer), *others = pairs
+    if not others:
+        return prompt, [answer]
+    [(other, rejected)] = others
+    if other == prompt:
+        return prompt, [answer, rejected]
+    shared = min(len(prompt), len(other))
+    return prompt[:shared], [prompt[shared:] + answer, other[shared:] + rejected]
 
 
 def _mismatch(verdicts: list[Row], context_tokens: int) -> None:

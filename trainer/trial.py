@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedback.errors import HeedError, Invalid
-from trainer import examples, folds, metrics, replay
+from trainer import examples, faults, folds, metrics, replay, template
 from trainer.comparison import Fit, Marks, Measured
 from trainer.examples import Example, Message
 from trainer.own_data import Known, OwnData
@@ -74,9 +74,11 @@ def measure(model: str, data: OwnData, trial: Trial, report: Report) -> Measured
         return _measured(model, resolve(model), data, trial, report)
     except HeedError as fault:
         return Measured(model, error=fault.message)
-    except (OSError, ValueError, KeyError, RuntimeError) as fault:
-        # What libraries raise for a folder that is no causal language model for chat.
-        return Measured(model, error=f"{type(fault).__name__}: {str(fault).splitlines()[0]}")
+    except (OSError, ValueError, KeyError, RuntimeError, MemoryError) as fault:
+        # What libraries raise for a model that they cannot work with, or for want of memory.
+        known = faults.explained(fault)
+        words = " ".join([f"{type(fault).__name__}:", *str(fault).split()])
+        return Measured(model, error=known.message if known else words)
 
 
 def _measured(name: str, folder: Path, data: OwnData, trial: Trial, report: Report) -> Measured:
@@ -88,6 +90,11 @@ def _measured(name: str, folder: Path, data: OwnData, trial: Trial, report: Repo
     conversations = [list(each.messages) for each in asked]
     room = trial.plan.max_new_tokens
     fits = policy.fits([(each, "") for each in conversations], max_new_tokens=room)
+    if not any(fits):
+        raise Invalid(
+            f"None of the {len(asked)} known questions can be asked: they leave no room for an answer "
+            f"in its context of {policy.context_tokens} tokens, or its chat template refuses them."
+        )
     found = Measured(name, parameters=policy.parameters, fit=_fit(policy, asked, fits))
 
     report("answering as it comes", 0.05)
@@ -259,6 +266,7 @@ def _fit(policy: "Policy", asked: Sequence[Known], fits: Sequence[bool]) -> Fit:
         ),
         context_tokens=policy.context_tokens if policy.context_tokens < 2**31 else None,
         fitting_share=_share(fits),
+        system_turns=template.system_turns(policy.tokenizer),
     )
 
 

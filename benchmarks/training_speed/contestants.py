@@ -172,14 +172,14 @@ def _step_size(race: Race) -> int:
 
     tokenizer = AutoTokenizer.from_pretrained(str(race.base))
     encoder = rows.Encoder(tokenizer, frozenset({tokenizer.eos_token_id}))
-    encoded, skipped = rows.build(
+    encoded, left_out = rows.build(
         race.examples,
         encoder,
         context_tokens=material.CONTEXT_TOKENS,
         objective_weights=objective_weights(race.plan),
     )
-    if skipped:
-        raise RuntimeError(f"{skipped} rows do not fit the context")
+    if left_out != rows.LeftOut():
+        raise RuntimeError(f"Some rows cannot be learned: {left_out}")
 
     def steps(budget_tokens: int) -> int:
         plan = race.plan.model_copy(update={"batch_tokens": budget_tokens})

@@ -158,9 +158,13 @@ _COLUMNS = (
     "bits/byte",
     "tokens/word",
     "fits",
+    "system turns",
     "s/answer",
     "parameters",
 )
+
+
+_SYSTEM_TURNS = {"own": "yes", "folded": "in the user's", "dropped": "no"}
 
 
 def _row(each: "Standing", *, trial: bool) -> tuple[object, ...]:
@@ -180,6 +184,7 @@ def _row(each: "Standing", *, trial: bool) -> tuple[object, ...]:
         f"{one.bits_per_byte:.2f}",
         f"{fit.tokens_per_word:.2f}" if fit else "–",
         f"{fit.fitting_share:.0%}" if fit else "–",
+        _SYSTEM_TURNS[fit.system_turns] if fit else "–",
         f"{one.answer_seconds:.3f}",
         f"{one.parameters:,}",
     )

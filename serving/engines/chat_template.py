@@ -9,7 +9,7 @@ from typing import Any
 
 from feedback.errors import Invalid
 from serving.engines.base import ChatMessage
-from trainer import base_folder
+from trainer import base_folder, template
 
 _PROBE = "heed_probe_of_tools"
 
@@ -40,25 +40,23 @@ def render(
 ) -> list[int]:
     """Return a conversation's token ids, up to where the assistant begins to speak.
 
+    As in training, system turns that the template refuses stand before the user's words.
+
     Raises:
         Invalid: the template refuses the messages.
     """
-    from jinja2 import TemplateError
 
-    try:
+    def write(turns: list[dict[str, Any]]) -> list[int]:
         token_ids: list[int] = tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
+            turns,
             tools=list(tools) or None,
             add_generation_prompt=True,
             tokenize=True,
             return_dict=False,
         )
-    # A template may do anything with a tool's schema or a call's arguments.
-    except (TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
-        raise Invalid(
-            f"This model's chat template refuses the messages: {error}", param="messages"
-        ) from error
-    return token_ids
+        return token_ids
+
+    return template.written(write, messages)
 
 
 def takes_tools(tokenizer: Any) -> bool:

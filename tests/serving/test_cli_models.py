@@ -34,7 +34,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> None:
         return Measured(
             model,
             parameters=1_000_000,
-            fit=Fit(1.3, 0.0, 1.0, 1024, 1.0),
+            fit=Fit(1.3, 0.0, 1.0, 1024, 1.0, "folded"),
             baseline=share,
             trial=share if chosen.folds else None,
             forgotten=0.0 if chosen.folds else None,
@@ -63,6 +63,7 @@ def test_the_better_model_is_recommended(store: Store) -> None:
     assert told["unusable"] == [{"model": "broken", "error": "It has no chat template."}]
     shown = done("models", "compare", "90", "30", "broken")
     assert "Recommended: 90\n" in shown
+    assert "in the user's" in shown
     assert "broken cannot be used: It has no chat template." in shown
     assert 'base_model = "90"' in shown
 

@@ -237,7 +237,7 @@ def test_refuses_to_learn_from_nothing(tiny_model: Path, tmp_path: Path) -> None
 def test_skips_and_counts_what_does_not_fit_the_context(tiny_model: Path, tmp_path: Path) -> None:
     examples = [demonstration("xyzq " * 60, "y"), demonstration(SKY, "Green.")]
     done = learn(tiny_model, examples, tmp_path / "a", epochs=1)
-    assert done.skipped == 1
+    assert done.left_out.too_long == 1
 
 
 def test_refuses_a_parent_that_is_not_in_safetensors(tiny_model: Path, tmp_path: Path) -> None:

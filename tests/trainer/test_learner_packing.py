@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from trainer import base_model, packing
 from trainer.batches import branch_log_probs, collate, shares_prompts
 from trainer.examples import Example, Kind, Message, Source
-from trainer.rows import Row, build
+from trainer.rows import LeftOut, Row, build
 
 WEIGHTS: dict[Kind, float] = {"demonstration": 1, "preference": 1, "verdict": 1}
 
@@ -180,10 +180,10 @@ def test_verdicts_borrow_the_previous_answer_that_is_not_their_own(tiny_model: P
         Example("verdict", messages, answer, liked=True)
         for answer in ("Yes.", "Yes.", "No, never.")
     ]
-    rows, skipped = build(examples, base.encoder, context_tokens=128, objective_weights=WEIGHTS)
+    rows, left_out = build(examples, base.encoder, context_tokens=128, objective_weights=WEIGHTS)
     said = [base.tokenizer.decode(r.branches[1], skip_special_tokens=True) for r in rows]
     assert said == ["No, never.", "No, never.", "Yes."]
-    assert skipped == 0
+    assert left_out == LeftOut()
     lonely, _ = build(examples[:1], base.encoder, context_tokens=128, objective_weights=WEIGHTS)
     assert len(lonely[0].branches) == 1
 

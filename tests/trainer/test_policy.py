@@ -89,8 +89,8 @@ def test_an_answer_may_fill_the_context_without_cutting_others_short(policy: Pol
     short = policy.answers(CONVERSATIONS[:1], adapter="b", max_new_tokens=80)
     both = policy.answers([long, *CONVERSATIONS[:1]], adapter="b", max_new_tokens=80)
     assert both[1:] == short
-    with pytest.raises(Invalid, match="context"):
-        policy.answers([[Message(role="user", content="x" * 200)]], adapter=None, max_new_tokens=1)
+    full = [[Message(role="user", content="x" * 200)]]
+    assert policy.answers(full, adapter=None, max_new_tokens=1) == [""]
     assert policy.fits([(long, "yes"), ([Message(role="user", content="x" * 200)], "y")]) == [
         True,
         False,

@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from feedback.harvest import Word
+from tests import random_llama
+from tests.trainer.test_template import NO_SYSTEM
 from trainer import metrics, trial
 from trainer.examples import Message
 from trainer.own_data import Known, OwnData
@@ -15,6 +18,8 @@ from trainer.settings import Plan
 from trainer.suites import Item
 from trainer.trial import Trial
 
+DEAF = random_llama.TEMPLATE.replace("in messages", "in messages if message['role'] != 'system'")
+"""Leaves out what the system says."""
 FACTS = {"sky": "blue", "letter": "Ana", "apples": "seven", "station": "market"}
 
 
@@ -70,6 +75,7 @@ def test_a_trial_round_learns_what_the_model_did_not_know(tiny_model: Path) -> N
     assert (found.fit.round_trips, found.fit.fitting_share) == (1, 1)
     assert found.fit.context_tokens == 128
     assert found.fit.tokens_per_word > 1
+    assert found.fit.system_turns == "own"
     assert [done for _, done in told] == sorted(done for _, done in told)
     policy = Policy.load(tiny_model, threads=1)
     rows = [(each.messages, each.target) for each in data.known]
@@ -115,3 +121,58 @@ def test_a_model_that_cannot_be_used_says_why_and_stops_nobody(
     (mute / "model.safetensors").write_bytes(b"torn")
     torn = trial.measure(str(mute), _data(), chosen, lambda *_: None)
     assert torn.error is not None and "weights cannot be read (Safetensor" in torn.error
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (MemoryError(), "Memory ran out"),
+        (RuntimeError("CUDA driver\nis gone"), "RuntimeError: CUDA driver is gone"),
+        (KeyError(), "KeyError:"),
+    ],
+)
+def test_a_model_that_breaks_while_it_is_tried_says_why_and_stops_nobody(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, told: str
+) -> None:
+    def answers(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(Policy, "answers", answers)
+    found = trial.measure(
+        str(tiny_model), _data(), Trial(_plan(), few_shot=0, folds=0), lambda *_: None
+    )
+    assert found.error is not None and found.error.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("template", "system", "fitting"),
+    [(NO_SYSTEM, "folded", 12 / 16), (DEAF, "dropped", 1), ("{% for %}", "folded", 0)],
+)
+def test_a_template_that_refuses_something_is_tried_and_told(
+    tiny_model: Path, tmp_path: Path, template: str, system: str, fitting: float
+) -> None:
+    strict = shutil.copytree(tiny_model, tmp_path / "strict")
+    (strict / "chat_template.jinja").write_text(template)
+    data = _data()
+    said = Message(role="system", content="Be brief.")
+    turns = [((said,), (said,), (), (data.known[0].messages[0],))[n % 4] for n in range(16)]
+    known = tuple(
+        replace(each, messages=(*before, *each.messages))
+        for each, before in zip(data.known, turns, strict=True)
+    )
+    words = tuple(
+        word._replace(messages=[dict(turn) for turn in each.messages])  # type: ignore[arg-type]
+        for word, each in zip(data.words, known, strict=True)
+    )
+    found = trial.measure(
+        str(strict),
+        replace(data, known=known, words=words),
+        Trial(_plan(minimum_steps=1, epochs=1e-9), few_shot=1, folds=2),
+        lambda *_: None,
+    )
+    if not fitting:
+        assert found.error is not None
+        assert "or its chat template refuses them" in found.error
+        return
+    assert found.error is None and found.fit is not None
+    assert (found.fit.system_turns, found.fit.fitting_share) == (system, fitting)
