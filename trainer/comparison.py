@@ -103,7 +103,7 @@ class Standing:
 
     Attributes:
         measured: its figures.
-        best_chance: share of resampled deployments in which it came first.
+        best_chance: share of resampled deployments in which it came first; ties are shared.
         behind: how far its score lies behind the best one's, as a share.
         behind_low: lower 95% bound of that.
         behind_high: upper 95% bound.
@@ -147,8 +147,6 @@ def recommend(
 ) -> Recommendation:
     """Rank candidates that answered the same items, and recommend one.
 
-    People are resampled, and the protected items' clusters (Efron 1979, "Bootstrap methods:
-    another look at the jackknife"; by cluster, since one person's items stand or fall together).
     Where several cannot be told from the best, the one whose answers cost least is recommended.
 
     Args:
@@ -163,25 +161,54 @@ def recommend(
     usable = [each for each in candidates if each.error is None]
     if not usable:
         return Recommendation(None, False, "None of the models can be used here.", ())
+    ranked = standings(usable, clusters, protected_clusters, seed=seed)
+    return _advice(ranked, items=len(clusters))
+
+
+def standings(
+    candidates: Sequence[Measured],
+    clusters: Sequence[str],
+    protected_clusters: Sequence[str],
+    *,
+    seed: int = 0,
+) -> list[Standing]:
+    """Rank candidates by their scores, the best first, with how far chance could move them.
+
+    People are resampled, and the protected items' clusters (Efron 1979, "Bootstrap methods:
+    another look at the jackknife"; by cluster, since one person's items stand or fall together). A
+    resample that several lead alike counts in parts for each.
+
+    Args:
+        candidates: with their marks; at least one.
+        clusters: of the held-out items, in the order of the marks.
+        protected_clusters: of the protected items.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: marks and clusters differ in number.
+    """
     draws = _Draws(clusters, protected_clusters, seed)
-    scores = np.stack([draws.scores(each) for each in usable])
-    chances = np.bincount(scores.argmax(axis=0), minlength=len(usable)) / scores.shape[1]
-    ranked = sorted(range(len(usable)), key=lambda at: (-usable[at].score, usable[at].model))
+    scores = np.stack([draws.scores(each) for each in candidates])
+    leads = scores == scores.max(axis=0)
+    chances = (leads / leads.sum(axis=0)).mean(axis=1)
+    ranked = sorted(
+        range(len(candidates)), key=lambda at: (-candidates[at].score, candidates[at].model)
+    )
     best = ranked[0]
-    standings = []
+    found = []
     for at in ranked:
         behind = scores[best] - scores[at]
         low, high = np.quantile(behind, [0.025, 0.975])
-        standings.append(
+        found.append(
             Standing(
-                usable[at],
+                candidates[at],
                 best_chance=float(chances[at]),
-                behind=usable[best].score - usable[at].score,
+                behind=candidates[best].score - candidates[at].score,
                 behind_low=float(low),
                 behind_high=float(high),
             )
         )
-    return _advice(standings, items=len(clusters))
+    return found
 
 
 def _advice(standings: list[Standing], *, items: int) -> Recommendation:
@@ -196,9 +223,9 @@ def _advice(standings: list[Standing], *, items: int) -> Recommendation:
         return Recommendation(
             first.measured.model,
             True,
-            f"{first.measured.model} scores {_points(second.behind)} more than the next, "
-            f"{second.measured.model} (95%: {_points(second.behind_low)} to "
-            f"{_points(second.behind_high)}, {items} items), and came first in "
+            f"{first.measured.model} scores {points(second.behind)} more than the next, "
+            f"{second.measured.model} (95%: {points(second.behind_low)} to "
+            f"{points(second.behind_high)}, {items} items), and came first in "
             f"{first.best_chance:.0%} of resamples.",
             tuple(standings),
         )
@@ -208,15 +235,16 @@ def _advice(standings: list[Standing], *, items: int) -> Recommendation:
     return Recommendation(
         cheapest.measured.model,
         False,
-        f"{items} items cannot tell {names} apart (the best scored {_points(tied[-1].behind)} more "
-        f"than the last of them, 95%: {_points(tied[-1].behind_low)} to "
-        f"{_points(tied[-1].behind_high)}); of these, {cheapest.measured.model} answers at least "
+        f"{items} items cannot tell {names} apart (the best scored {points(tied[-1].behind)} more "
+        f"than the last of them, 95%: {points(tied[-1].behind_low)} to "
+        f"{points(tied[-1].behind_high)}); of these, {cheapest.measured.model} answers at least "
         "cost. More feedback would tell more.",
         tuple(standings),
     )
 
 
-def _points(share: float) -> str:
+def points(share: float) -> str:
+    """A difference of shares, in words."""
     return f"{100 * share:+.1f} points" if share < 0 else f"{100 * share:.1f} points"
 
 

@@ -21,6 +21,7 @@ from feedback.store import Store
 from trainer import judging, material, metrics, personal, pretrain, registry, snapshot
 from trainer import round as rounds
 from trainer.base_folder import resolve
+from trainer.comparison import Marks, Measured, points, standings
 from trainer.evaluate import score
 from trainer.examples import Example, Message
 from trainer.models import Adapter, Round
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from trainer.policy import Policy
 
 _TRIAL = "trial"
+Right = tuple[bool, ...]
+"""Which items were answered rightly, in their order."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def compare(
     protected = _some(gathered.protected, most_items, seed=plan.seed)
     work = 1 + (2 if dev else 0)
     rows: list[Compared] = []
+    tried: list[tuple[bool, ...]] = []
     for number, (share, adapter) in enumerate(line):
         name = adapter.id if adapter else "base"
 
@@ -120,8 +124,8 @@ def compare(
 
         tell(0, "perplexity and protected items")
         folder = registry.verify(settings.data_dir, adapter) if adapter else None
-        before, perplexity = _measured(plan, folder, held, protected, dev)
-        tuned: tuple[float | None, float | None] = (None, None)
+        (kept, known), perplexity = _measured(plan, folder, held, protected, dev)
+        tuned: tuple[Right, Right] = ((), ())
         if dev:
             tell(1, "fine-tuning trial")
             with tempfile.TemporaryDirectory() as scratch:
@@ -129,18 +133,82 @@ def compare(
                 _try(trainer.plan(), plan, sorted_.training, folder, out, steps=trial_steps)
                 tell(2, "after the trial")
                 tuned, _ = _measured(plan, out, (), protected, dev)
+        tried.append(tuned[1])
         rows.append(
             Compared(
                 name if adapter else None,
                 share,
                 perplexity,
-                *before,
-                tuned_dev=tuned[1],
-                tuned_protected=tuned[0],
+                protected=_share(kept),
+                dev=_share(known),
+                tuned_dev=_share(tuned[1]),
+                tuned_protected=_share(tuned[0]),
             )
         )
     report(1.0, "done")
-    return Comparison(row.id, tuple(rows), tuple(_notes(rows, dev, protected, trial_steps)))
+    notes = []
+    if not protected:
+        notes.append("No protected item is known; name a file in trainer.protected_file.")
+    people = [item.cluster for item in dev]
+    notes.append(advice(rows, tried, people, steps=trial_steps, seed=plan.seed))
+    return Comparison(row.id, tuple(rows), tuple(notes))
+
+
+def advice(
+    rows: Sequence[Compared],
+    tried: Sequence[Sequence[bool]],
+    people: Sequence[str],
+    *,
+    steps: int,
+    seed: int = 0,
+) -> str:
+    """Say from which checkpoint to fine-tune, and how sure that is.
+
+    People are resampled (`trainer.comparison`). Of those that cannot be told from the best, the one
+    that took the fewest steps is named.
+
+    Args:
+        rows: the checkpoints.
+        tried: of each, which held-out corrections it answers so after its trial.
+        people: whose corrections they are.
+        steps: of each trial.
+        seed: of the resampling.
+    """
+    if not people:
+        return (
+            "No correction waits that could judge a fine-tuning trial, so none was made; collect "
+            "feedback and compare again."
+        )
+    named = {row.adapter or "the base model": row for row in rows}
+    measured = [
+        Measured(name, baseline=_share(right) or 0.0, marks=Marks(tuple(right)))
+        for name, right in zip(named, tried, strict=True)
+    ]
+    first, *rest = standings(measured, people, (), seed=seed)
+    # A single person's word has no spread of its own, and tells nothing of others'.
+    count = len(set(people))
+    tied = rest if count < 2 else [each for each in rest if each.tied]
+    alike = [first, *tied]
+    chosen = min((each.measured.model for each in alike), key=lambda name: named[name].share)
+    said = f"After {steps} steps of fine-tuning {len(people)} held-out correction(s) of " + (
+        "one person" if count == 1 else f"{count} people"
+    )
+    if tied:
+        names = ", ".join(sorted((e.measured.model for e in alike), key=lambda n: named[n].share))
+        last = max(tied, key=lambda each: each.behind)
+        said += (
+            f" cannot tell {names} apart (the best is {points(last.behind)} ahead of the last of "
+            f"them, 95%: {points(last.behind_low)} to {points(last.behind_high)}); of these, {chosen} "
+            "took the fewest steps"
+        )
+    elif rest:
+        said += (
+            f" are answered best by {chosen}, {points(rest[0].behind)} ahead of the next (95%: "
+            f"{points(rest[0].behind_low)} to {points(rest[0].behind_high)})"
+        )
+    row = named[chosen]
+    more = f"; `heed round run --from {chosen}` starts there." if row.adapter and row.share else "."
+    return said + more
 
 
 def _read(
@@ -181,8 +249,8 @@ def _measured(
     held: Sequence[str],
     protected: Sequence[Item],
     dev: Sequence[Item],
-) -> tuple[tuple[float | None, float | None], float]:
-    """Protected accuracy and dev score, and perplexity on the held-out pieces."""
+) -> tuple[tuple[Right, Right], float]:
+    """Which protected and dev items it answers rightly, and perplexity on the held-out pieces."""
     from trainer.policy import Policy
 
     policy = Policy.load(resolve(plan.base_model), threads=plan.threads, adapters={_TRIAL: folder})
@@ -193,17 +261,15 @@ def _measured(
     return (_right(policy, protected, name, plan), _right(policy, dev, name, plan)), perplexity
 
 
-def _right(
-    policy: "Policy", items: Sequence[Item], adapter: str | None, plan: Plan
-) -> float | None:
-    if not items:
-        return None
-
+def _right(policy: "Policy", items: Sequence[Item], adapter: str | None, plan: Plan) -> Right:
     def answers(asked: Sequence[Sequence[Message]]) -> list[str]:
         return policy.answers(asked, adapter=adapter, max_new_tokens=plan.max_new_tokens)
 
-    results = score(answers, items).results
-    return sum(each.right for each in results) / len(results)
+    return tuple(each.right for each in score(answers, items).results)
+
+
+def _share(right: Sequence[bool]) -> float | None:
+    return sum(right) / len(right) if right else None
 
 
 def _try(
@@ -232,28 +298,3 @@ def _some(items: Sequence[Item], most: int, *, seed: int) -> list[Item]:
     if len(items) <= most:
         return list(items)
     return random.Random(seed).sample(list(items), most)
-
-
-def _notes(
-    rows: Sequence[Compared], dev: Sequence[Item], protected: Sequence[Item], steps: int
-) -> list[str]:
-    notes = []
-    if not protected:
-        notes.append("No protected item is known; name a file in trainer.protected_file.")
-    if not dev:
-        notes.append(
-            "No correction waits that could judge a fine-tuning trial, so none was made; collect "
-            "feedback and compare again."
-        )
-        return notes
-    best = max(rows, key=lambda row: (row.tuned_dev or 0.0, row.tuned_protected or 0.0))
-    notes.append(
-        f"After {steps} steps of fine-tuning {best.adapter or 'the base model'} does best on "
-        f"{len(dev)} held-out correction(s)"
-        + (
-            f"; `heed round run --from {best.adapter}` starts there."
-            if best.adapter and best.share
-            else "."
-        )
-    )
-    return notes

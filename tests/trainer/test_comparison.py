@@ -1,6 +1,7 @@
 """Candidates are ranked, and the recommendation says when the data cannot tell."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,12 @@ def test_of_those_that_cannot_be_told_apart_the_cheapest_is_recommended() -> Non
     assert "cannot tell" in found.reason
     assert "bad" not in found.reason
     assert all(0 < each.best_chance < 1 for each in found.standings[:2])
+
+
+def test_models_that_are_the_same_share_every_resample() -> None:
+    one = _candidate("one", 0.7)
+    found = recommend([one, replace(one, model="copy"), _candidate("bad", 0.1)], PEOPLE, PROTECTED)
+    assert [each.best_chance for each in found.standings] == [0.5, 0.5, 0]
 
 
 def test_equal_models_are_seldom_told_apart(count: int) -> None:
