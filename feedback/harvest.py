@@ -53,6 +53,7 @@ class Word(NamedTuple):
         weight: how much it counts, from 0 to 1.
         right: the probability that it is right, where anything tells.
         also: further deliveries that it rests on: signals come one by one.
+        decided_at: when a reviewer accepted it, Unix seconds; None where nobody did.
     """
 
     feedback_id: str
@@ -67,6 +68,7 @@ class Word(NamedTuple):
     weight: float = 1.0
     right: float | None = None
     also: tuple[str, ...] = ()
+    decided_at: float | None = None
 
     @property
     def kind(self) -> str:
@@ -242,7 +244,7 @@ def words(session: Session, round_id: str) -> list[Word]:
         .order_by(col(Feedback.id))
     )
     rows = session.connection().execute(query).all()
-    edited = review.edits(
+    decided = review.decisions(
         session, select_rows(Receipt.feedback_id).where(Receipt.round_id == round_id)
     )
     again = {row.id: row.exchange_id for row in rows if row.liked_again}
@@ -270,6 +272,7 @@ def words(session: Session, round_id: str) -> list[Word]:
         passed: tuple[str, ...] = ()
         if name in worse and counts(row, "rating", "preferred_over"):
             passed = tuple(text for text in worse[name] if text != answer)
+        decision = decided.get(name, review.UNDECIDED)
         found.append(
             Word(
                 feedback_id=name,
@@ -278,12 +281,13 @@ def words(session: Session, round_id: str) -> list[Word]:
                 answer=answer,
                 adapter_id=row.adapter_id,
                 rating=row.probability if name in leads else rating,
-                correction=edited.get(name, correction),
+                correction=decision.correction or correction,
                 accepted_by=accepted_by or trust.POLICY,
                 worse=passed,
                 weight=1.0 if row.weight is None else row.weight,
                 right=_right(row),
                 also=leads.get(name, ()),
+                decided_at=decision.at if accepted_by == trust.REVIEWER else None,
             )
         )
     return found
@@ -375,12 +379,11 @@ def finish(session: Session, round_id: str, fates: Mapping[str, Fate]) -> None:
 def release(session: Session, round_id: str, reason: str) -> int:
     """Give back what a round held, so that another can claim it. The caller commits."""
     kept = func.nullif(Receipt.accepted_by, trust.SIGNAL)
-    done = session.exec(
+    return session.exec(
         update(Receipt)
         .where(*held_by(round_id))
         .values(round_id=None, reason=reason, accepted_by=kept, updated_at=time.time())
-    )
-    return done.rowcount
+    ).rowcount
 
 
 def _rivals(session: Session, rows: Sequence[Any]) -> list[Any]:

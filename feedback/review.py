@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
@@ -26,6 +27,22 @@ class Waiting:
     feedback: Feedback
     receipt: Receipt
     exchange: Exchange | None
+
+
+class Decided(NamedTuple):
+    """A reviewer's decision that is in force.
+
+    Attributes:
+        at: when it was made, Unix seconds.
+        correction: the reviewer's own answer, where the decision was an edit.
+    """
+
+    at: float | None
+    correction: str | None
+
+
+UNDECIDED = Decided(None, None)
+"""No reviewer has decided."""
 
 
 def queue(
@@ -242,23 +259,21 @@ def refuse_late(session: Session, item: ReviewItem, version: int | None) -> None
     )
 
 
-def edits(session: Session, feedback_ids: SelectOfScalar[str]) -> dict[str, str]:
-    """Return the reviewer's answer for each piece of feedback whose last decision was an edit.
+def decisions(session: Session, feedback_ids: SelectOfScalar[str]) -> dict[str, Decided]:
+    """Return the last decision on each piece of feedback that a reviewer has decided.
 
     Args:
         session: a session that only reads.
         feedback_ids: the query that names them: a list could be longer than a database binds.
     """
     query = (
-        select(Review.feedback_id, Review.decision, Review.correction)
+        select(Review.feedback_id, Review.decision, Review.correction, Review.created_at)
         .where(col(Review.feedback_id).in_(feedback_ids))
         .order_by(col(Review.created_at), col(Review.id))
     )
-    last = {review.feedback_id: review for review in session.connection().execute(query)}
     return {
-        feedback_id: review.correction
-        for feedback_id, review in last.items()
-        if review.decision == "edit" and review.correction is not None
+        row.feedback_id: Decided(row.created_at, row.correction if row.decision == "edit" else None)
+        for row in session.connection().execute(query)
     }
 
 

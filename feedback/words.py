@@ -53,6 +53,14 @@ def nearly_alike(one: str, other: str) -> bool:
     return SequenceMatcher(None, ours, theirs, autojunk=False).ratio() >= 0.8
 
 
+def agree(one: str, other: str) -> bool:
+    """Whether one of two answers says every sentence of the other, and perhaps more: a greeting."""
+    ours, theirs = ({tuple(each) for each in _sentences(text)} for text in (one, other))
+    if not ours or not theirs:  # answers without words
+        return one.strip() == other.strip()
+    return ours <= theirs or theirs <= ours
+
+
 def supersedes(new: str, old: str, *, subject: frozenset[str]) -> bool:
     """Whether `new` says something else than `old` about the same thing.
 

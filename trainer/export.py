@@ -156,6 +156,10 @@ def _data(counts: Mapping[str, Any]) -> str:
                 "… refused, since a reviewed correction contradicts them",
                 counts.get("contradicted", 0),
             ),
+            (
+                "… refused, since a reviewer accepted another answer later",
+                counts.get("superseded", 0),
+            ),
             ("Past examples that a correction replaced", counts.get("retired", 0)),
         ]
     rows += [
@@ -173,6 +177,7 @@ def _filters(counts: Mapping[str, Any]) -> str:
         (reason, counts[name])
         for name, reason in (
             ("contradicted", "A reviewed correction says otherwise"),
+            ("superseded", "A reviewer accepted another answer later"),
             ("personal", "The answer holds personal data"),
             ("retired", "A newer correction replaces it"),
             ("dev", "It tuned the round"),

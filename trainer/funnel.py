@@ -75,6 +75,7 @@ def _refused(counts: Mapping[str, Any]) -> str:
         f"{counts[name]} {why}"
         for name, why in (
             ("contradicted", "contradicted by a reviewed correction"),
+            ("superseded", "superseded by what a reviewer accepted later"),
             ("personal", "with personal data in the answer"),
         )
         if counts.get(name)

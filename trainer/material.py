@@ -39,6 +39,7 @@ from trainer.models import PastExample, Retirement
 from trainer.replay import Old
 from trainer.settings import Plan
 from trainer.suites import Item
+from trainer.superseded import superseded
 
 GENERAL_JUDGING_SHARE = 0.5
 """Share of the general material that judges instead of being replayed."""
@@ -53,6 +54,8 @@ class Gathered:
     Attributes:
         personal: ids of feedback that is not learned, since its answer holds personal data, each
             with the placeholders that stand for it.
+        superseded: corrections that a reviewer's later decision has made void, and that are not
+            among the words, each with the id of the one that counts.
         ordinary: what the live model could still be asked, where general material is short.
         judged: ids of feedback that has judged a round already, which ended without a promotion.
         first: ids of old material that is replayed before any other.
@@ -65,6 +68,7 @@ class Gathered:
     general: tuple[Old, ...]
     protected: tuple[Item, ...]
     personal: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    superseded: dict[str, str] = field(default_factory=dict)
     ordinary: rehearsal.Material = field(default_factory=rehearsal.Material)
     judged: frozenset[str] = frozenset()
     first: frozenset[str] = frozenset()
@@ -86,6 +90,7 @@ class Sorted:
         silent: ids of feedback that makes no example, such as a preference between answers that
             are nearly alike.
         personal: as gathered.
+        superseded: as gathered.
         dev: what neither trains nor judges, but tunes; empty where no setting asks for it.
     """
 
@@ -98,6 +103,7 @@ class Sorted:
     contradicted: dict[str, str] = field(default_factory=dict)
     silent: tuple[str, ...] = ()
     personal: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    superseded: dict[str, str] = field(default_factory=dict)
     dev: tuple[Example, ...] = ()
 
 
@@ -125,6 +131,7 @@ def gather(
         replayed = _trusted(session, replayed)
     ordinary = rehearsal.gather(session, plan, data_dir, incumbent_id, gone=gone)
     words = harvest.words(session, round_id)
+    void = superseded(words)
     protected = guarded.items(session, plan, data_dir)
     wished = refresh.wished(
         ledger.wanted(session),
@@ -137,11 +144,12 @@ def gather(
         guarded=protected,
     )
     return Gathered(
-        words=tuple(words),
+        words=tuple(word for word in words if word.feedback_id not in void),
         past=wished.past,
         past_for_judging=wished.judging,
         general=ordinary.olds,
         protected=tuple(protected),
+        superseded=void,
         ordinary=ordinary,
         judged=ledger.judged(session, [word.feedback_id for word in words]),
         first=wished.first,
@@ -236,6 +244,7 @@ def sort(
             if word.feedback_id not in roles and word.feedback_id not in tuned
         ),
         personal=gathered.personal,
+        superseded=gathered.superseded,
         dev=tuple(dev),
     )
 

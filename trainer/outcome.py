@@ -9,7 +9,7 @@ once it is settled.
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from sqlalchemy import delete
@@ -35,11 +35,12 @@ DEV = "dev"
 def counts(gathered: Gathered, sorted_: Sorted) -> dict[str, Any]:
     """Return the numbers of the funnel: collected, used, held out, left out."""
     return {
-        "feedback": len(gathered.words),
+        "feedback": len(gathered.words) + len(gathered.personal) + len(gathered.superseded),
         "used": len(sorted_.roles),
         "held_out": len(sorted_.held_out),
         **({DEV: len(_tuned(sorted_))} if sorted_.dev else {}),
         "contradicted": len(sorted_.contradicted),
+        "superseded": len(sorted_.superseded),
         "personal": len(sorted_.personal),
         "conflicts": [
             {"item": item_id, "feedback": feedback_id} for item_id, feedback_id in sorted_.conflicts
@@ -58,7 +59,12 @@ def planned(sorted_: Sorted) -> dict[str, dict[str, Any]]:
         **{name: {"status": "held_out", "role": DEV} for name in _tuned(sorted_)},
         **{
             name: {"status": "refused", "role": None}
-            for name in (*sorted_.contradicted, *sorted_.personal, *sorted_.silent)
+            for name in (
+                *sorted_.contradicted,
+                *sorted_.superseded,
+                *sorted_.personal,
+                *sorted_.silent,
+            )
         },
     }
 
@@ -74,6 +80,7 @@ class Parts:
         contradicted: praise, with the reviewed correction that contradicts it.
         personal: what is not learned, with the placeholders of what it holds.
         silent: what makes no example.
+        superseded: corrections, with the one that a reviewer accepted later.
     """
 
     roles: dict[str, str]
@@ -82,6 +89,7 @@ class Parts:
     contradicted: dict[str, str]
     personal: dict[str, tuple[str, ...]]
     silent: tuple[str, ...]
+    superseded: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sorted_: Sorted) -> Self:
@@ -93,12 +101,13 @@ class Parts:
             contradicted=sorted_.contradicted,
             personal=sorted_.personal,
             silent=sorted_.silent,
+            superseded=sorted_.superseded,
         )
 
     @classmethod
     def stored(cls, kept: Mapping[str, Any]) -> Self:
-        """The parts as a waiting round keeps them."""
-        return cls(**{name: kept[name] for name in cls.__dataclass_fields__})
+        """The parts as a waiting round keeps them; one that waits since an update may lack some."""
+        return cls(**{name: kept[name] for name in cls.__dataclass_fields__ if name in kept})
 
     @property
     def ids(self) -> frozenset[str]:
@@ -254,6 +263,11 @@ def _fates(round_id: str, adapter_id: str, parts: Parts, state: RoundState) -> d
     for feedback_id, other_id in parts.contradicted.items():
         fates[feedback_id] = Fate(
             "refused", f"A reviewed correction ({other_id}) says that this answer was wrong."
+        )
+    for feedback_id, other_id in parts.superseded.items():
+        fates[feedback_id] = Fate(
+            "refused",
+            f"Superseded: a reviewer has since accepted another answer to this question ({other_id}).",
         )
     for feedback_id, kinds in parts.personal.items():
         named = ", ".join(f"<{kind}>" for kind in kinds)

@@ -65,7 +65,8 @@ def _feedback(counts: dict[str, Any]) -> str | None:
     return (
         f"{counts.get('feedback', 0)} gathered, {counts.get('used', 0)} used, "
         f"{counts.get('held_out', 0)} held out to judge, "
-        f"{counts.get('contradicted', 0)} contradicted by a reviewed correction"
+        f"{counts.get('contradicted', 0)} contradicted by a reviewed correction, "
+        f"{counts.get('superseded', 0)} superseded by what a reviewer accepted later"
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from feedback.words import content_words, normalised, supersedes
+from feedback.words import agree, content_words, normalised, supersedes
 
 
 @pytest.mark.parametrize(
@@ -165,3 +165,11 @@ def test_case_spacing_and_punctuation_do_not_count() -> None:
 
 def test_common_words_name_no_subject() -> None:
     assert content_words("What does the lamp cost, please?") == {"lamp", "cost"}
+
+
+def test_answers_agree_where_one_only_says_more() -> None:
+    assert agree("At six.", "at SIX")
+    assert agree("At six.", "Hello! At six. You are welcome.")
+    assert not agree("At six.", "Not at six.")
+    assert not agree("At six. Hello!", "At nine. Hello!")
+    assert agree("👍", "👍 ") and not agree("👍", "👎") and not agree("👍", "Yes.")
