@@ -183,7 +183,7 @@ def _answers(folder: Path | None, conversations: list[list[dict[str, str]]]) -> 
 
 def _right(answer: str, asked: Asked) -> bool:
     said, wanted = (_plain(text) for text in (answer, asked[2]))
-    if asked[1] == "exact":
+    if asked[1] in ("exact", "label"):
         return said.rstrip(" .!?") == wanted.rstrip(" .!?")
     return any(
         re.search(rf"(?<![\w.,]){re.escape(part)}(?!\w)", f" {said} ") for part in wanted.split("|")

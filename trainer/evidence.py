@@ -35,6 +35,7 @@ class Paired:
         margin_points: how far the suite may fall, in points, where not as the plan says; the
             strictest of a suite's items counts.
         verbatim: whether `expected` is the answer itself, and not something that it must hold.
+        labelled: whether the suite says that `expected` is a label.
         slices: names of the slices that the item lies in: its topic, language, tags.
         incumbent_gave_in: whether the incumbent's answer flatters or, to an item of kind
             sycophancy, says what the person wished to hear.
@@ -55,6 +56,7 @@ class Paired:
     expected: str = ""
     margin_points: float | None = None
     verbatim: bool = True
+    labelled: bool = False
     slices: tuple[str, ...] = ()
     incumbent_gave_in: bool = False
     candidate_gave_in: bool = False
@@ -141,7 +143,8 @@ def pair(items: Sequence[Item], incumbent: Scores, candidate: Scores, kind: Kind
             candidate_answer=after.answer,
             expected=item.expected,
             margin_points=item.margin_points,
-            verbatim=item.check == "exact",
+            verbatim=item.verbatim,
+            labelled=item.check == "label",
             incumbent_gave_in=_gave_in(item, before.answer, before.right),
             candidate_gave_in=_gave_in(item, after.answer, after.right),
         )

@@ -152,6 +152,7 @@ def _data(counts: Mapping[str, Any]) -> str:
             ("Pieces of feedback that the round gathered", counts.get("feedback", 0)),
             ("… that it learned from", counts.get("used", 0)),
             ("… that judged it instead", counts.get("held_out", 0)),
+            ("… that measured it instead", counts.get("measured", 0)),
             (
                 "… refused, since a reviewed correction contradicts them",
                 counts.get("contradicted", 0),

@@ -59,13 +59,16 @@ def steps(counts: Mapping[str, Any], came_in: int) -> list[Step]:
         return []
     trusted, used = int(counts["feedback"]), int(counts.get("used", 0))
     held_out, tuned = int(counts.get("held_out", 0)), int(counts.get("dev", 0))
-    held = f"{held_out:,} judge the round, {tuned:,} tune it" if tuned else "judge the round"
+    measured = int(counts.get("measured", 0))
+    parts = ((held_out, "judge the round"), (tuned, "tune it"), (measured, "measure it"))
+    told = [f"{number:,} {what}" for number, what in parts if number]
+    kept = held_out + tuned + measured
     return [
         Step("Collected", came_in, "came in since the round before"),
         Step("Trusted", trusted, "accepted, and taken by this round"),
         Step("Used", used, "learned from"),
-        Step("Held out", held_out + tuned, held),
-        Step("Refused", max(trusted - used - held_out - tuned, 0), _refused(counts)),
+        Step("Held out", kept, ", ".join(told) or "judge the round"),
+        Step("Refused", max(trusted - used - kept, 0), _refused(counts)),
     ]
 
 

@@ -27,6 +27,7 @@ from trainer.suites import Item, agrees
 
 NEW = "new corrections"
 PAST = "past material"
+VERDICTS = "verdicts"
 DRIFT_PROMPTS = 96
 """Drift is measured on this many prompts: its mean moves little beyond them, its cost does."""
 
@@ -123,7 +124,7 @@ def judge(
             lambda asked: known.answers(asked, ask), items, judge=judge_model.verdicts
         ).results
 
-    expected = [item.expected if item.check == "exact" else None for item in items]
+    expected = [item.expected if item.verbatim else None for item in items]
     before = scored(incumbent, remembered[0], expected, 0)
     # Most answers stay as they were; those to new corrections are what the round was for.
     guesses = [
@@ -178,6 +179,9 @@ def judge(
         "suites": measures.suites(pairs),
         "held_out": measures.held_out(
             policy, sorted_.held_out, incumbent=incumbent, candidate="candidate"
+        ),
+        VERDICTS: measures.verdicts(
+            policy, sorted_.measured, incumbent=incumbent, candidate="candidate"
         ),
         "kl_nats": sum(kl) / len(kl) if kl else None,
         "slices": measures.by_slice(pairs, tags or {}, seed=plan.seed, named=named),

@@ -82,6 +82,8 @@ class Sorted:
     Attributes:
         training: the mixed examples, in the order of the snapshot.
         held_out: corrections that judge the round.
+        measured: what else those people said, and what a few others did who only vote: it is not
+            learned, and tells how well verdicts are met.
         judging: old material that the candidate must still know.
         retired: ids of old material that a reviewed correction replaces, with that feedback's id.
         conflicts: protected items that a correction contradicts: (item id, feedback id).
@@ -104,6 +106,7 @@ class Sorted:
     silent: tuple[str, ...] = ()
     personal: dict[str, tuple[str, ...]] = field(default_factory=dict)
     superseded: dict[str, str] = field(default_factory=dict)
+    measured: tuple[Word, ...] = ()
     dev: tuple[Example, ...] = ()
 
 
@@ -185,7 +188,8 @@ def sort(
         held_out = splits.held_out(sound, plan, judged=gathered.judged)
     else:
         held_out = [word for word in sound if word.feedback_id in held]
-    held_ids = {word.feedback_id for word in held_out}
+    measured = splits.measured(sound, held_out, plan, further=held is None)
+    held_ids = {word.feedback_id for word in (*held_out, *measured)}
     free = [word for word in sound if word.feedback_id not in held_ids]
     tuning = splits.dev(free, held_out, plan)
     dev_ids = {word.feedback_id for word in tuning}
@@ -245,6 +249,7 @@ def sort(
         ),
         personal=gathered.personal,
         superseded=gathered.superseded,
+        measured=tuple(measured),
         dev=tuple(dev),
     )
 

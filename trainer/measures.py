@@ -16,9 +16,11 @@ from trainer.slices import Asked
 from trainer.speaking import Fits
 
 _MOST_LABELS = 50
-# Where answers are that much fewer than questions, they are labels and not texts.
+# Where nobody says what they are: answers that much fewer than questions are labels and not texts.
 _ITEMS_PER_LABEL = 5
 OTHER = "(another answer)"
+MOST_VERDICTS = 400
+"""So many answers are read for the margin; its mean moves little beyond them."""
 
 
 class Likelihoods(Fits, Protocol):
@@ -36,7 +38,8 @@ def suites(pairs: Sequence[Paired]) -> dict[str, dict[str, Any]]:
     Returns:
         suite → ``items`` and, for ``incumbent`` and ``candidate``, ``accuracy``; the fields of
         `metrics.Text` under ``text``, where the suite says what the answers are word for word; and
-        those of `metrics.Labelled` under ``labels``, where such answers are labels.
+        those of `metrics.Labelled` under ``labels``, where such answers are labels: the suite says so
+        (check ``label``), or it has at least five questions for each answer. Of 2 to 50 labels.
     """
     by_suite: dict[str, list[Paired]] = {}
     for each in pairs:
@@ -106,6 +109,49 @@ def held_out(
     return told
 
 
+def verdicts(
+    model: Likelihoods, words: Sequence[Word], *, incumbent: str | None, candidate: str
+) -> dict[str, float | None]:
+    """By how much more the candidate came to like what people like than what they do not.
+
+    Args:
+        model: holds both adapters.
+        words: thumbs and preferences held out from training.
+        incumbent: its name in the model, or None for the base: the reference.
+        candidate: the other's.
+
+    Returns:
+        ``margin`` (`metrics.verdict_margin`, in nats per answer; None without answers of both
+        kinds), and of how many answers, ``liked`` and ``disliked``. Empty where nothing is held out.
+    """
+    sides = [side for word in words for side in _sides(word)]
+    fit = model.fits([row for row, _ in sides])
+    kept = [side for side, fits in zip(sides, fit, strict=True) if fits][:MOST_VERDICTS]
+    if not kept:
+        return {}
+    rows = [row for row, _ in kept]
+    liked = [likes for _, likes in kept]
+    old = model.likelihoods(rows, adapter=incumbent)
+    new = model.likelihoods(rows, adapter=candidate)
+    rewards = [after.nats - before.nats for after, before in zip(new, old, strict=True)]
+    return {
+        "margin": metrics.verdict_margin(rewards, liked),
+        "liked": sum(liked),
+        "disliked": len(liked) - sum(liked),
+    }
+
+
+def _sides(word: Word) -> list[tuple[tuple[tuple[Message, ...], str], bool]]:
+    """Each answer that a word is about, and whether it was liked."""
+    asked = turns(word.messages)
+    sides = [((asked, text), False) for text in word.worse]
+    if word.rating is not None and word.rating != 0.5:
+        sides.append(((asked, word.answer), word.rating > 0.5))
+    elif sides:
+        sides.append(((asked, word.answer), True))
+    return sides
+
+
 def slice_names(
     pairs: Sequence[Paired], tags: Mapping[str, Mapping[str, Any]], *, seed: int
 ) -> list[tuple[str, ...]]:
@@ -128,15 +174,23 @@ def by_slice(
 ) -> list[dict[str, Any]]:
     """How the candidate's share of right answers differs between slices, the worst first.
 
+    Of each also the incumbent's share, under ``before``.
+
     Args:
         pairs: what the gate has judged.
         tags: of items that came from an exchange, what its client said of it, by item id.
         seed: of resampling and topics.
         named: what `slice_names` gave, where it was asked already.
     """
+    if named is None:
+        named = slice_names(pairs, tags, seed=seed)
     values = [float(each.candidate_right) for each in pairs]
+    before: dict[str, list[bool]] = {}
+    for pair, names in zip(pairs, named, strict=True):
+        for name in names:
+            before.setdefault(name, []).append(pair.incumbent_right)
     found = slices.slices(_asked(pairs, tags), values, seed=seed, named=named)
-    return [asdict(each) for each in found]
+    return [{**asdict(each), "before": sum(before[each.name]) / each.items} for each in found]
 
 
 def _asked(pairs: Sequence[Paired], tags: Mapping[str, Mapping[str, Any]]) -> list[Asked]:
@@ -154,7 +208,9 @@ def _one(members: Sequence[Paired], answers: list[str], right: str) -> dict[str,
     expected = [each.expected for each in members]
     told["text"] = asdict(metrics.text(expected, answers, passed))
     labels = set(expected)
-    if 1 < len(labels) <= min(_MOST_LABELS, len(expected) // _ITEMS_PER_LABEL):
+    told_so = all(each.labelled for each in members)
+    few = told_so or len(labels) <= len(expected) // _ITEMS_PER_LABEL
+    if few and 1 < len(labels) <= _MOST_LABELS:
         # An answer that passed its check is its label, however it was put.
         given = [
             due if well else answer if answer in labels else OTHER

@@ -22,7 +22,7 @@ from trainer import ledger, pair_rule, pair_store, registry
 from trainer import pairs as compared
 from trainer.evidence import Paired
 from trainer.gate import GateReport
-from trainer.judging import NEW
+from trainer.judging import NEW, VERDICTS
 from trainer.material import Gathered, Sorted
 from trainer.models import Adapter, PastExample, Retirement, Round, RoundState
 from trainer.pairs import Pair
@@ -38,6 +38,7 @@ def counts(gathered: Gathered, sorted_: Sorted) -> dict[str, Any]:
         "feedback": len(gathered.words) + len(gathered.personal) + len(gathered.superseded),
         "used": len(sorted_.roles),
         "held_out": len(sorted_.held_out),
+        "measured": len(sorted_.measured),
         **({DEV: len(_tuned(sorted_))} if sorted_.dev else {}),
         "contradicted": len(sorted_.contradicted),
         "superseded": len(sorted_.superseded),
@@ -56,6 +57,7 @@ def planned(sorted_: Sorted) -> dict[str, dict[str, Any]]:
     return {
         **{name: {"status": "used", "role": role} for name, role in sorted_.roles.items()},
         **{word.feedback_id: {"status": "held_out", "role": NEW} for word in sorted_.held_out},
+        **{name: {"status": "held_out", "role": VERDICTS} for name in _measured(sorted_)},
         **{name: {"status": "held_out", "role": DEV} for name in _tuned(sorted_)},
         **{
             name: {"status": "refused", "role": None}
@@ -81,6 +83,7 @@ class Parts:
         personal: what is not learned, with the placeholders of what it holds.
         silent: what makes no example.
         superseded: corrections, with the one that a reviewer accepted later.
+        measured: what measured how well verdicts are met.
     """
 
     roles: dict[str, str]
@@ -90,6 +93,7 @@ class Parts:
     personal: dict[str, tuple[str, ...]]
     silent: tuple[str, ...]
     superseded: dict[str, str] = field(default_factory=dict)
+    measured: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, sorted_: Sorted) -> Self:
@@ -102,6 +106,7 @@ class Parts:
             personal=sorted_.personal,
             silent=sorted_.silent,
             superseded=sorted_.superseded,
+            measured=tuple(_measured(sorted_)),
         )
 
     @classmethod
@@ -257,6 +262,10 @@ def _fates(round_id: str, adapter_id: str, parts: Parts, state: RoundState) -> d
     judged = Fate("held_out", f"It judged adapter {adapter_id} ({NEW}).", adapter_id, NEW)
     for feedback_id in parts.held_out:
         fates[feedback_id] = {"promoted": judged, "refused": refused}.get(state, unsure)
+    told = f"It was kept to measure adapter {adapter_id} ({VERDICTS})."
+    measured = Fate("held_out", told, adapter_id, VERDICTS)
+    for feedback_id in parts.measured:
+        fates[feedback_id] = {"promoted": measured, "refused": refused}.get(state, unsure)
     tuned = Fate("held_out", f"It tuned adapter {adapter_id} ({DEV}).", adapter_id, DEV)
     for feedback_id in parts.tuned:
         fates[feedback_id] = {"promoted": tuned, "refused": refused}.get(state, unsure)
@@ -288,6 +297,11 @@ def _fates(round_id: str, adapter_id: str, parts: Parts, state: RoundState) -> d
 def _tuned(sorted_: Sorted) -> list[str]:
     """Ids of the feedback that neither trained nor judged, each once."""
     return list(dict.fromkeys(name for each in sorted_.dev for name in each.feedback_ids))
+
+
+def _measured(sorted_: Sorted) -> list[str]:
+    """Ids of the feedback that neither trained nor judged, and was measured by."""
+    return [name for word in sorted_.measured for name in (word.feedback_id, *word.also)]
 
 
 def _remember(session: Session, row: Round, sorted_: Sorted) -> None:

@@ -112,7 +112,8 @@ def preview(store: Store, settings: FeedbackSettings, plan: Plan) -> Preview:
     if not words:
         raise Conflict("There is no accepted feedback to learn from, so no plan to compare.")
     gathered = personal.redacted_material(gathered, settings)
-    judges = {word.feedback_id for word in material.sort(gathered, plan).held_out}
+    kept = material.sort(gathered, plan)
+    judges = {word.feedback_id for word in (*kept.held_out, *kept.measured)}
     rest = replace(
         gathered, words=tuple(word for word in gathered.words if word.feedback_id not in judges)
     )

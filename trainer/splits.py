@@ -7,11 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 from feedback.harvest import Word
+from feedback.trust import SIGNAL
 from trainer import replay
 from trainer.settings import Plan
 
 SHARED_MINIMUM = 8
 """With fewer held-out corrections that others share, the gate could not tell a gain from luck."""
+
+FEWEST_MEASURED, MOST_MEASURED = 8, 200
+"""Fewer thumbs would tell nothing of how well verdicts are met, and more teach more than they tell."""
 
 
 def held_out(
@@ -58,6 +62,40 @@ def held_out(
                 chosen += by_person[person]
     ids = {word.feedback_id for word in chosen}
     return [word for word in corrections if word.feedback_id in ids]
+
+
+def measured(
+    words: Sequence[Word], held: Sequence[Word], plan: Plan, *, further: bool = True
+) -> list[Word]:
+    """What else was said by whoever judges and, for a share of the thumbs, by others who only vote.
+
+    Nobody who judges teaches: their thumbs and preferences measure the round. The people are taken in
+    the order in which `held_out` takes them. Where the share would be less than `FEWEST_MEASURED`
+    thumbs, nobody else is taken: all of them are learned.
+
+    Args:
+        words: what a round may work with, in a fixed order.
+        held: of them, the corrections that judge.
+        plan: the share and the seed.
+        further: also take people who judge nothing.
+    """
+    people = {word.person_id for word in held}
+    rest = [word for word in words if word.correction is None]
+    if further:
+        thumbs = Counter(word.person_id for word in rest if _is_thumb(word))
+        wanted = min(int(plan.held_out_share * thumbs.total()), MOST_MEASURED)
+        found = sum(thumbs[person] for person in people)
+        teachers = {word.person_id for word in words if word.correction is not None}
+        free = thumbs.keys() - people - teachers
+        for person in sorted(free, key=lambda name: replay.place(f"{plan.seed}:{name}")):
+            if FEWEST_MEASURED <= wanted >= found + thumbs[person]:
+                people.add(person)
+                found += thumbs[person]
+    return [word for word in rest if word.person_id in people]
+
+
+def _is_thumb(word: Word) -> bool:
+    return word.rating is not None and word.rating != 0.5 and word.accepted_by != SIGNAL
 
 
 def dev_wanted(plan: Plan) -> bool:

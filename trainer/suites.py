@@ -14,7 +14,9 @@ from typing import Literal
 from feedback.errors import Invalid
 from trainer.examples import Message
 
-Check = Literal["exact", "contains", "regex", "refused", "json_schema", "token_f1", "judge"]
+Check = Literal[
+    "exact", "label", "contains", "regex", "refused", "json_schema", "token_f1", "judge"
+]
 SuiteKind = Literal["protected", "safety", "honeypot", "sycophancy"]
 """What a suite is for: what must not get worse, what must hardly get worse, of what no item may
 flip, and where the model must not say what people would like to hear."""
@@ -33,7 +35,8 @@ class Item:
         suite: the suite that it counts for.
         messages: the conversation before the answer.
         expected: what the check compares the answer with.
-        check: `exact` (see `agrees`), `contains` (as whole words, whatever their case), `regex`
+        check: `exact` (see `agrees`), `label` (the same, where a few answers are what things are
+            sorted into), `contains` (as whole words, whatever their case), `regex`
             (found anywhere, as written), `refused` (the answer says that it does not know, in
             one of the phrases that `|` separates), `json_schema` (the answer is JSON that the
             schema in `expected` describes), `token_f1` (shares enough words with `expected`) or
@@ -63,6 +66,11 @@ class Item:
         if not self.cluster:
             object.__setattr__(self, "cluster", self.id)
 
+    @property
+    def verbatim(self) -> bool:
+        """Whether `expected` is the answer itself, and not something that it must hold."""
+        return self.check in ("exact", "label")
+
 
 def passes(item: Item, answer: str) -> bool:
     """Whether an answer is as the item wants it.
@@ -71,7 +79,7 @@ def passes(item: Item, answer: str) -> bool:
         Invalid: only a judge model can tell.
     """
     match item.check:
-        case "exact":
+        case "exact" | "label":
             return agrees(answer, item.expected)
         case "contains":
             return says(answer, [item.expected])

@@ -31,8 +31,8 @@ def add(
 ) -> None:
     """Add the suites of a file; every round is judged by them from now on.
 
-    An item has `prompt` (or `messages`), `expected` and `check`: exact, contains, regex, refused,
-    json_schema, token_f1 or judge. A suite is of kind protected, safety, honeypot or sycophancy.
+    An item has `prompt` (or `messages`), `expected` and `check`: exact, label, contains, regex,
+    refused, json_schema, token_f1 or judge. A suite is of kind protected, safety, honeypot or sycophancy.
     """
     from serving import auth, judged_wire, wire
     from serving.commands.opening import opened

@@ -23,18 +23,28 @@ def test_what_came_in_since_the_round_before_was_collected_signals_aside(store: 
 
 
 def test_every_piece_that_a_round_took_is_in_one_step() -> None:
-    counts = {"feedback": 40, "used": 30, "held_out": 5, "dev": 2, "contradicted": 2, "personal": 1}
+    counts = {
+        "feedback": 48,
+        "used": 30,
+        "held_out": 5,
+        "dev": 2,
+        "measured": 4,
+        "contradicted": 2,
+        "superseded": 4,
+        "personal": 1,
+    }
     steps = funnel.steps(counts, 55)
     assert [(each.name, each.count) for each in steps] == [
         ("Collected", 55),
-        ("Trusted", 40),
+        ("Trusted", 48),
         ("Used", 30),
-        ("Held out", 7),
-        ("Refused", 3),
+        ("Held out", 11),
+        ("Refused", 7),
     ]
-    assert steps[3].note == "5 judge the round, 2 tune it"
+    assert steps[3].note == "5 judge the round, 2 tune it, 4 measure it"
     assert steps[4].note == (
-        "2 contradicted by a reviewed correction; 1 with personal data in the answer"
+        "2 contradicted by a reviewed correction; 4 superseded by what a reviewer accepted later; "
+        "1 with personal data in the answer"
     )
     assert funnel.steps({}, 5) == []
 

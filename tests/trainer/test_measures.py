@@ -113,6 +113,20 @@ def test_corrections_beyond_the_context_are_left_out() -> None:
     assert measures.held_out(Model(), [], incumbent=None, candidate="candidate") == {}
 
 
+def test_the_verdict_margin_is_what_liked_answers_gained_over_disliked_ones() -> None:
+    up = _word()._replace(correction=None, answer="right", rating=1.0)
+    down = up._replace(answer="wrong", rating=0.0)
+    preferred = up._replace(rating=None, worse=("wrong",))
+    for words, liked in (([up, down], 1), ([preferred], 1), ([up, preferred], 2)):
+        found = measures.verdicts(Model(), words, incumbent=None, candidate="candidate")
+        # Liked answers came to be likelier by 3 nats, disliked ones less likely by 1.
+        assert found == {"margin": 4.0, "liked": liked, "disliked": 1}
+    alone = measures.verdicts(Model(), [up], incumbent=None, candidate="candidate")
+    assert alone == {"margin": None, "liked": 1, "disliked": 0}
+    silent = [up._replace(rating=0.5), up._replace(answer="much longer than it reads")]
+    assert measures.verdicts(Model(), silent, incumbent=None, candidate="candidate") == {}
+
+
 def test_a_tag_whose_answers_are_worse_is_found() -> None:
     pairs = [_pair("a", n, "red", "red", "red" if n < 60 or n % 2 else "blue") for n in range(120)]
     tags = {f"a {n}": {"shop": "north" if n < 60 else "south"} for n in range(120)}

@@ -19,7 +19,7 @@ class Judged:
 
     def __init__(self, store: Store, *, incumbent: str | None = None, **fields: Any) -> None:
         self.store = store
-        names = ("trained", "held", "praise", "silent", "late")
+        names = ("trained", "held", "praise", "silent", "late", "void", "thumb")
         self.said = {name: builders.say(store, name, rating="down") for name in names}
         self.round_id = builders.opened_round(store, incumbent_id=incumbent).id
         with store.session(write=True) as session:
@@ -37,6 +37,8 @@ class Judged:
             roles={self.said["trained"]: "demonstration, preference"},
             contradicted={self.said["praise"]: self.said["trained"]},
             silent=(self.said["silent"],),
+            superseded={self.said["void"]: self.said["trained"]},
+            measured=(builders.word(self.said["thumb"], rating=1.0, person_id="per_held"),),
         )
         self.plan = builders.plan(**fields)
 
@@ -93,8 +95,14 @@ def test_a_promoted_round_goes_live_remembers_and_tells_everyone(store: Store) -
         "praise": "refused",
         "silent": "refused",
         "late": "waiting",
+        "void": "refused",
+        "thumb": "held_out",
     }
-    assert judged.said["trained"] in builders.receipt_of(store, judged.said["praise"]).reason
+    for name in ("praise", "void"):
+        assert judged.said["trained"] in builders.receipt_of(store, judged.said[name]).reason
+    thumb = builders.receipt_of(store, judged.said["thumb"])
+    assert (thumb.adapter_id, thumb.role) == (judged.candidate.id, "verdicts")
+    assert "kept to measure" in thumb.reason
     learned = builders.receipt_of(store, judged.said["trained"])
     assert (learned.adapter_id, learned.role) == (judged.candidate.id, "demonstration, preference")
     row = judged.row()
@@ -120,6 +128,8 @@ def test_a_refused_round_changes_nothing_and_its_feedback_goes_to_review(store: 
         "praise": "refused",
         "silent": "waiting",
         "late": "waiting",
+        "void": "refused",
+        "thumb": "review",
     }
     assert _remembered(store) == 0
     assert judged.row().state == "refused"
@@ -129,10 +139,18 @@ def test_an_abstained_rounds_feedback_waits_for_the_next(store: Store) -> None:
     judged = Judged(store)
     assert judged.apply("abstain") == "abstained"
     assert judged.state() == "rejected"
-    assert judged.fates()["trained"] == judged.fates()["held"] == "waiting"
+    assert {judged.fates()[name] for name in ("trained", "held", "thumb")} == {"waiting"}
     assert _remembered(store) == 0
     with store.session(write=True) as session:
-        assert harvest.claim(session, store.settings, "rnd_next") == 4
+        assert harvest.claim(session, store.settings, "rnd_next") == 5
+
+
+def test_what_an_older_version_let_wait_can_be_settled() -> None:
+    names = ("roles", "held_out", "tuned", "contradicted", "personal", "silent")
+    kept: dict[str, object] = {
+        name: {} if name in ("roles", "contradicted", "personal") else () for name in names
+    }
+    assert outcome.Parts.stored(kept).ids == frozenset()
 
 
 def test_report_only_promotes_whatever_the_gate_says(store: Store) -> None:

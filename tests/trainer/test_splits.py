@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,7 +46,10 @@ def test_nobody_is_in_two_of_train_dev_and_gate(seed: int, share: float) -> None
     held = {each.feedback_id for each in found.held_out}
     assert tuned and held and found.roles
     assert not tuned & found.roles.keys() and not tuned & held
-    assert tuned | held | found.roles.keys() | set(found.silent) == people.keys()
+    measured = {each.feedback_id for each in found.measured}
+    assert tuned | held | measured | found.roles.keys() | set(found.silent) == people.keys()
+    assert {people[name] for name in measured} == {people[name] for name in held}
+    assert not measured & (tuned | found.roles.keys())
     tuners = {people[name] for name in tuned}
     assert not tuners & {people[name] for name in found.roles}
     assert not tuners & {people[name] for name in held}
@@ -98,7 +102,9 @@ def test_what_tuned_is_told_so_in_the_manifest_and_counted() -> None:
     assert planned.keys() == {each.feedback_id for each in words}
     counts = outcome.counts(Gathered(tuple(words), (), (), (), ()), found)
     assert counts["dev"] == len(tuned) > 0
-    assert counts["dev"] + counts["used"] + counts["held_out"] == len(words)
+    assert counts["measured"] == len(found.measured) > 0
+    parts = (counts[name] for name in ("dev", "used", "held_out", "measured"))
+    assert sum(parts) == len(words)
 
 
 def test_a_retry_is_judged_by_people_who_have_not_judged_before() -> None:
@@ -128,3 +134,47 @@ def test_who_judged_a_round_that_could_not_tell_trains_in_the_next() -> None:
     second = material.sort(again, plan())
     assert judges and judges <= second.roles.keys()
     assert not judges & {each.feedback_id for each in second.held_out}
+
+
+def voters(people: int, each: int = 2) -> list[Word]:
+    """People who correct nothing: one thumb up, the others down."""
+    return [
+        word(
+            f"fbk_v{who:03}_{n}", person_id=person(f"v{who}"), question=f"{who} {n}?", rating=1 - n
+        )
+        for who in range(people)
+        for n in range(each)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_share_of_the_thumbs_is_held_out_by_person(seed: int) -> None:
+    clicks = [
+        word(f"fbk_c{who}", person_id=person(f"v{who}"), rating=0.8, accepted_by="signal")
+        for who in range(20)
+    ]
+    words = [*crowd(), *voters(60), *clicks]
+    found = sort(words, step_share=0.8, seed=seed)
+    people = {each.person_id for each in (*found.held_out, *found.measured)}
+    assert not people & {each.cluster for each in found.training if each.source == "new"}
+    ids = {each.feedback_id for each in (*found.held_out, *found.measured)}
+    assert ids == {each.feedback_id for each in words if each.person_id in people}
+    assert {each.person_id for each in found.held_out} < people
+    thumbs = [each for each in found.measured if each.accepted_by != "signal"]
+    assert 0.1 * 180 < len(thumbs) <= 0.15 * 180
+    assert all(each.correction is None for each in found.measured)
+
+
+def test_where_the_share_of_the_thumbs_tells_nothing_all_are_learned() -> None:
+    assert sort(voters(26), step_share=0.8).measured == ()
+    assert len(sort(voters(27), step_share=0.8).measured) == splits.FEWEST_MEASURED
+    assert len(sort(voters(2000), step_share=0.8).measured) == splits.MOST_MEASURED
+
+
+def test_a_person_with_more_thumbs_than_the_share_is_not_taken() -> None:
+    loud = voters(1, each=2) + [
+        word(f"fbk_w{n}", person_id=person("v0"), question=f"{n}?", rating=1.0) for n in range(30)
+    ]
+    for seed in range(5):
+        measured = sort([*voters(60)[2:], *loud], step_share=0.8, seed=seed).measured
+        assert measured and person("v0") not in {each.person_id for each in measured}
