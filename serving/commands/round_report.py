@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from serving import round_measures
 from serving.commands import output, round_pairs
 from trainer.export import interval
 from trainer.models import Round
@@ -64,7 +65,8 @@ def _feedback(counts: dict[str, Any]) -> str | None:
         return None
     return (
         f"{counts.get('feedback', 0)} gathered, {counts.get('used', 0)} used, "
-        f"{counts.get('held_out', 0)} held out to judge, "
+        f"{counts.get('held_out', 0)} held out to judge and "
+        f"{counts.get('measured', 0)} to measure, "
         f"{counts.get('contradicted', 0)} contradicted by a reviewed correction, "
         f"{counts.get('superseded', 0)} superseded by what a reviewer accepted later"
     )
@@ -134,7 +136,7 @@ def _rules(report: dict[str, Any]) -> None:
 
 
 def _measures(measures: dict[str, Any]) -> None:
-    """What decided nothing: how both models fare, and where the candidate fares worse."""
+    """What decided nothing: how both models fare."""
     output.say("\nMeasures, before → after:")
     output.table(
         ("suite", "items", "right", "precision", "recall", "token F1", "words"),
@@ -143,22 +145,21 @@ def _measures(measures: dict[str, Any]) -> None:
             for suite, both in measures["suites"].items()
         ],
     )
-    held_out = measures.get("held_out")
-    if held_out:
-        output.facts(
-            [
-                (f"held-out {name.replace('_', ' ')}", _change(held_out, name))
-                for name in ("perplexity", "bits_per_byte", "preference_accuracy")
-            ]
+    likelihood = round_measures.of_likelihood(measures)
+    if likelihood:
+        output.say("\nBy likelihood:")
+        output.table(("measure", "items", "before", "after"), likelihood)
+    slices = round_measures.of_slices(measures)
+    if slices:
+        shown = f"the worst {len(slices)} of {len(measures['slices'])}, " * (
+            len(slices) < len(measures["slices"])
         )
-    worse = [each for each in measures["slices"] if each["worse"]]
-    if worse:
-        output.say("\nSlices that fare worse than the rest (95% bounds for all slices at once):")
-    for each in worse:
-        output.say(
-            f"  {each['name']}: {each['value']:.0%} right of {each['items']}, elsewhere "
-            f"{each['elsewhere']:.0%} ({each['lower']:+.0%} to {each['upper']:+.0%})"
-        )
+        output.say(f"\nSlices, right answers ({shown}95% bounds for all slices at once):")
+        output.table(("slice", "items", "before", "after", "elsewhere", "than the rest"), slices)
+    labels = round_measures.of_labels(measures)
+    if labels:
+        output.say("\nLabels, before → after:")
+        output.table(("suite", "label", "items", "precision", "recall", "F1"), labels)
 
 
 def _text(both: dict[str, Any]) -> list[str]:

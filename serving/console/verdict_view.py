@@ -8,6 +8,7 @@ from typing import Any
 from nicegui import ui
 
 from feedback.text import counted
+from serving import round_measures
 from serving.console import theme, verdict
 from serving.console.theme import Tone
 from serving.console.verdict import Line
@@ -103,3 +104,26 @@ def _measures(measures: dict[str, Any]) -> None:
     if rows:
         with theme.card("Before and after", "What both reach; it decided nothing by itself."):
             theme.table(("Suite", "Items", "Before", "Now"), rows[:50], label="Before and after")
+    for title, note, columns, found in (
+        (
+            "By likelihood",
+            "Of people held out, the candidate has learned nothing.",
+            ("Measure", "Items", "Before", "Now"),
+            round_measures.of_likelihood(measures),
+        ),
+        (
+            "Slices",
+            "Right answers by topic, language and tag, the worst first; elsewhere is all the rest now.",
+            ("Slice", "Items", "Before", "Now", "Elsewhere", "Than the rest"),
+            round_measures.of_slices(measures),
+        ),
+        (
+            "Labels",
+            "Before → now.",
+            ("Suite", "Label", "Items", "Precision", "Recall", "F1"),
+            round_measures.of_labels(measures),
+        ),
+    ):
+        if found:
+            with theme.card(title, note):
+                theme.table(columns, found[:50], label=title)

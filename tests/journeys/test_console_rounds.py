@@ -27,6 +27,7 @@ from tests.serving.conftest import Server, running, wait_until
 from tests.trainer.test_ledger import a_round, pair
 from trainer import curve, registry
 from trainer.curve import Progress
+from trainer.metrics import labelled
 from trainer.models import Round, RoundEvent
 
 HOSTILE = "<img src=x onerror='window.ran = 1'>"
@@ -41,6 +42,30 @@ SECOND = [
     *(pair(f"new-{n}", False, n > 8, kind="new", suite="later corrections") for n in range(20)),
 ]
 COUNTS = {"feedback": 40, "used": 31, "held_out": 6, "contradicted": 2, "personal": 1}
+MEASURES = {
+    "suites": {
+        "intents": {
+            "items": 8,
+            "incumbent": {"accuracy": 0.5, "labels": asdict(labelled(["a", "b"], ["a", "a"]))},
+            "candidate": {"accuracy": 1.0, "labels": asdict(labelled(["a", "b"], ["a", "b"]))},
+        }
+    },
+    "held_out": {"incumbent": {"nll": 2.5}, "candidate": {"nll": 1.5, "items": 20.0}},
+    "verdicts": {"margin": 1.25, "liked": 30, "disliked": 12},
+    "kl_nats": None,
+    "slices": [
+        {
+            "name": f"tag shop={HOSTILE}",
+            "items": 40,
+            "before": 0.9,
+            "value": 0.5,
+            "elsewhere": 0.8,
+            "lower": -0.45,
+            "upper": -0.15,
+            "worse": True,
+        }
+    ],
+}
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -72,6 +97,7 @@ def history(served: Server) -> tuple[str, str, str, str]:
             row = session.get_one(Round, round_id)
             row.counts = {**COUNTS, "examples": {"new demonstration": 31}, "notes": ["A remark."]}
             row.plan = {**row.plan, "epochs": 7.5}
+            row.report = {**(row.report or {}), "measures": MEASURES}
             row.started_at = row.created_at
             session.add(row)
         session.commit()
@@ -141,6 +167,19 @@ def test_a_refused_rounds_verdict_is_read(
         expect(funnel).to_have_count(5)
         expect(funnel.nth(1)).to_contain_text("Trusted40")
         expect(funnel.nth(4)).to_contain_text("2 contradicted by a reviewed correction")
+        for name, cells in (
+            ("Before and after", ("intents", "8", "50.0%", "100.0%")),
+            ("By likelihood", ("Held-out corrections: negative", "20", "2.5", "1.5")),
+            ("By likelihood", ("verdict (KTO) margin", "30 liked, 12 not", "", "1.25")),
+            ("Slices", (HOSTILE, "40", "90%", "50%", "80%", "worse by 15% to 45%")),
+            ("Labels", ("intents", "b", "1", "0 → 1", "0 → 1", "0 → 1")),
+        ):
+            rows = page.get_by_role("region", name=name, exact=True).get_by_role("row")
+            told = rows.filter(has_text=cells[0]).get_by_role("cell")
+            assert any(
+                all(cell in said for cell, said in zip(cells, each, strict=True))
+                for each in zip(*[iter(told.all_inner_texts())] * len(cells), strict=True)
+            ), name
         expect(page.locator("svg.heed-curve polyline")).to_have_count(2)
         recipe = page.get_by_role("region", name="Settings that differ from the defaults")
         expect(recipe).to_contain_text("epochs")
