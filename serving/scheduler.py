@@ -183,6 +183,7 @@ class Scheduler:
                 starts=self._starts[current.id],
                 most_attempts=self._settings.trainer.max_attempts,
                 log=self._executor.log,
+                killed=self._executor.killed,
             )
             session.commit()
         if again:

@@ -9,9 +9,10 @@ from pathlib import Path
 from sqlmodel import Session
 
 from feedback.store import Store
-from trainer import lease
+from trainer import faults, lease
 from trainer import round as rounds
 from trainer.models import Round
+from trainer.settings import Plan
 
 
 def unattended(store: Store, session: Session) -> Round | None:
@@ -21,7 +22,14 @@ def unattended(store: Store, session: Session) -> Round | None:
 
 
 def goes_on(
-    store: Store, session: Session, found: Round, *, starts: int, most_attempts: int, log: Path
+    store: Store,
+    session: Session,
+    found: Round,
+    *,
+    starts: int,
+    most_attempts: int,
+    log: Path,
+    killed: bool = False,
 ) -> bool:
     """Whether a process should be started for a round; one that should run no more is ended.
 
@@ -33,6 +41,7 @@ def goes_on(
             the lease counts as no attempt by itself.
         most_attempts: after so many it is given up.
         log: where its processes wrote.
+        killed: the last of them was ended by SIGKILL.
     """
     if found.state != "open" or not lease.is_free(store, session, "round"):
         return False
@@ -43,5 +52,14 @@ def goes_on(
     if found.cancel_requested:
         rounds.close(session, found, "cancelled", "Cancelled by hand.")
     else:
-        rounds.close(session, found, "failed", f"Its process died {tries} times; {log} says more.")
+        told = f"Its process died {tries} times; {log} says more."
+        if killed:
+            told = f"{told} {_of_a_kill(found)}"
+        rounds.close(session, found, "failed", told)
     return False
+
+
+def _of_a_kill(found: Round) -> str:
+    trains = found.stage == "train"
+    advice = faults.room(Plan.model_validate(found.plan) if trains else None)
+    return f"It was killed (SIGKILL), as the kernel does where memory runs out. {advice}"

@@ -39,15 +39,34 @@ def is_disk_full(fault: BaseException) -> bool:
     return type(fault).__name__ == "SafetensorError" and bool(_NO_ROOM_TEXT.search(str(fault)))
 
 
-def explained(fault: BaseException, plan: Plan | None = None) -> HeedError | None:
-    """Return the fault with what to do about it, or None where it is no lack of room."""
-    if is_out_of_memory(fault):
-        now = f" (now {plan.micro_batch_tokens})" if plan else ""
-        return OutOfMemory(
-            f"Memory ran out. Lower trainer.micro_batch_tokens{now}, which changes no result, then "
-            "trainer.rank, or take a smaller base model; or give the machine more memory.",
-            param="micro_batch_tokens",
+def room(plan: Plan | None) -> str:
+    """Return what makes a round fit into memory.
+
+    Args:
+        plan: of what trains; None where models are only asked, which goes on by itself with as
+            little as one answer at a time.
+    """
+    if plan is None:
+        return (
+            "This was not in training, so trainer.micro_batch_tokens does not matter here: lower "
+            "trainer.max_new_tokens, or take a smaller base model; or give the machine more memory."
         )
+    return (
+        f"Lower trainer.micro_batch_tokens (now {plan.micro_batch_tokens}), which cuts the same "
+        "steps finer, then trainer.rank, or take a smaller base model; or give the machine more "
+        "memory."
+    )
+
+
+def explained(fault: BaseException, plan: Plan | None = None) -> HeedError | None:
+    """Return the fault with what to do about it, or None where it is no lack of room.
+
+    Args:
+        fault: whatever was raised.
+        plan: of what trains; None for whatever else a round does.
+    """
+    if is_out_of_memory(fault):
+        return OutOfMemory(f"Memory ran out. {room(plan)}")
     if isinstance(fault, DatabaseFull):
         return StorageFull(
             "The disk is full: the database could not be written. Free some room in the data "

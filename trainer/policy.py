@@ -5,6 +5,7 @@ state of the model.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice, takewhile
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch.nn import functional
 from trainer.attached import Attached
 from trainer.batches import Batch, answer_logits, branch_log_probs, collate
 from trainer.examples import Message
+from trainer.halves import in_halves
 from trainer.lanes import Lanes
 from trainer.metrics import Likelihood
 from trainer.packing import by_length
@@ -105,7 +107,8 @@ class Policy(Attached):
             def finish(group: list[int]) -> list[list[int]]:
                 return self._greedy(model, [rest[i] for i in group], [left[i] for i in group])
 
-            found = lanes.map(finish, groups, cost=lambda group: sum(len(rest[i]) for i in group))
+            work = partial(in_halves, finish)
+            found = lanes.map(work, groups, cost=lambda group: sum(len(rest[i]) for i in group))
             for group, answers in zip(groups, found, strict=True):
                 for number, more in zip(group, answers, strict=True):
                     said[going[number]] += more
@@ -250,9 +253,14 @@ class Policy(Attached):
             numbered.append((number, Row("demonstration", prompt, [answer])))
         place = {id(row): number for number, row in numbered}
         scores = [Likelihood(0.0, 0)] * len(numbered)
-        for group in by_length([row for _, row in numbered], budget_tokens=self._score_tokens):
+
+        def work(group: list[Row]) -> list[float]:
             batch = collate(group, pad=self._base.pad).to(self._base.model.device)
-            for row, value in zip(group, score(batch).tolist(), strict=True):
+            values: list[float] = score(batch).tolist()
+            return values
+
+        for group in by_length([row for _, row in numbered], budget_tokens=self._score_tokens):
+            for row, value in zip(group, in_halves(work, group), strict=True):
                 scores[place[id(row)]] = Likelihood(value, len(row.branches[0]))
         return scores
 
@@ -283,7 +291,8 @@ class Policy(Attached):
 
         place = {id(row): at for at, row in rows.items()}
         groups = by_length(list(rows.values()), budget_tokens=self._score_tokens)
-        found = lanes.map(own, groups, cost=lambda group: sum(row.tokens for row in group))
+        work = partial(in_halves, own)
+        found = lanes.map(work, groups, cost=lambda group: sum(row.tokens for row in group))
         said = {}
         for group, words in zip(groups, found, strict=True):
             rest = iter(words)

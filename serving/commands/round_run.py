@@ -156,6 +156,7 @@ class _Attendant:
                 starts=self._starts,
                 most_attempts=self._settings.trainer.max_attempts,
                 log=self._executor.log,
+                killed=self._executor.killed,
             )
             session.commit()
         if again:

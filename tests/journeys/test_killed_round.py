@@ -46,6 +46,7 @@ def test_a_round_killed_midway_leaves_nothing_half_done_and_ends_when_taken_up(
         assert executor.pid is not None
         os.kill(executor.pid, signal.SIGKILL)
         executor.wait()
+        assert executor.killed
 
         with store.session(write=True) as session:
             assert rounds.get(session, row.id).state == "open"

@@ -39,6 +39,7 @@ class Executor:
     started: ClassVar[list[str]] = []
     pid: int | None = None
     log = Path("rounds.log")
+    killed = False
 
     def __init__(self, settings: FeedbackSettings) -> None:
         self._settings = settings

@@ -101,7 +101,27 @@ def test_run_gives_up_on_a_process_that_never_begins(
     result = heed("round", "run")
     assert result.exit_code == 1
     assert "died 3 times; rounds.log says more" in result.stdout
+    assert "memory" not in result.stdout
     assert len(executor.started) == 3
+
+
+@pytest.mark.parametrize(
+    ("stage", "advice"),
+    [("train", "Lower trainer.micro_batch_tokens (now"), ("evaluate", "trainer.max_new_tokens")],
+)
+def test_run_says_that_memory_may_be_why_its_process_was_killed(
+    store: Store,
+    executor: type[Executor],
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    advice: str,
+) -> None:
+    monkeypatch.setattr(executor, "state", None)
+    monkeypatch.setattr(executor, "killed", True)
+    opened_round(store, stage=stage)
+    told = heed("round", "run").stdout
+    assert "died 3 times" in told and "(SIGKILL), as the kernel does where memory" in told
+    assert advice in told
 
 
 def test_run_is_cancelled_by_control_c(

@@ -197,6 +197,18 @@ def test_too_little_memory_for_the_model(
     assert "Lower trainer.micro_batch_tokens" in failed(store, run(store, tiny_model), said)
 
 
+def test_too_little_memory_to_judge(
+    store: Store, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(judging, "judge", judge)
+    said = shop(store)
+    told = failed(store, run(store, tiny_model), said)
+    assert "not in training" in told and "lower trainer.max_new_tokens" in told
+
+
 def full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "rows.part")
 

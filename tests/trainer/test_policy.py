@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import LlamaForCausalLM
 
 from feedback.errors import Conflict, Invalid, NotFound
 from trainer import adapter_folder, base_model
@@ -196,3 +197,46 @@ def test_a_right_guess_is_not_said_again_word_by_word(
     steps.clear()
     policy.answers(CONVERSATIONS, adapter="a", max_new_tokens=20, guesses=said)
     assert sum(steps) < 20
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, *, rows: int) -> list[int]:
+    """Computing more than so many rows at once fails; returns how many were tried, each time."""
+    forward = LlamaForCausalLM.forward
+    tried: list[int] = []
+
+    def limited(self: LlamaForCausalLM, *given: Any, **named: Any) -> Any:
+        tried.append(len(named["input_ids"]))
+        if tried[-1] > rows:
+            raise MemoryError
+        return forward(self, *given, **named)
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", limited)
+    return tried
+
+
+def test_where_memory_runs_out_it_answers_and_scores_in_smaller_batches(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(guesses: list[str | None] | None = None) -> list[str]:
+        return policy.answers(CONVERSATIONS, adapter="a", max_new_tokens=8, guesses=guesses)
+
+    def scored() -> list[float]:
+        rows = [(each, "Yes.") for each in CONVERSATIONS]
+        return policy.log_likelihood(rows, adapter="a")
+
+    said, likely = asked(), scored()
+    tried = short_of_memory(monkeypatch, rows=2)
+    for found in (asked(), asked([*said[:-1], None])):
+        assert found == said
+    assert scored() == pytest.approx(likely, abs=1e-5)
+    assert max(tried) == 6 and {1, 2} & set(tried)
+
+
+def test_a_single_row_that_does_not_fit_is_told(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_of_memory(monkeypatch, rows=0)
+    with pytest.raises(MemoryError):
+        policy.answers(CONVERSATIONS, adapter=None, max_new_tokens=8)
+    with pytest.raises(MemoryError):
+        policy.log_likelihood([(CONVERSATIONS[0], "Yes.")], adapter=None)

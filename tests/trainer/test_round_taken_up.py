@@ -63,12 +63,14 @@ def test_killed_at_three_places_a_round_ends_in_the_same_adapter(
             assert executor.pid is not None
             os.kill(executor.pid, signal.SIGKILL)
             executor.wait()
+            assert executor.killed
             with store.session(write=True) as session:
                 assert rounds.get(session, row.id).state == "open"
                 lease.expire(store, session, "round", pid=executor.pid)
                 session.commit()
         executor.start(row.id)
         executor.wait(PATIENCE_SECONDS)
+        assert not executor.killed
     finally:
         executor.stop()
     with store.session() as session:

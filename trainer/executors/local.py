@@ -5,6 +5,7 @@ in training cannot touch the server that people are talking to.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,11 @@ class LocalExecutor:
     def pid(self) -> int | None:
         """The process id of the last child, running or not."""
         return self._child.pid if self._child else None
+
+    @property
+    def killed(self) -> bool:
+        """Whether the last child was ended by SIGKILL, as the kernel does where memory runs out."""
+        return self._child is not None and self._child.poll() == -signal.SIGKILL
 
     def warm_up(self) -> None:
         """Do ahead of the first round what can be done ahead: here, nothing."""

@@ -6,6 +6,7 @@ its memory with it. The price is the idle parent's memory, so it is a setting.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -28,11 +29,17 @@ class WarmExecutor(LocalExecutor):
         self._ended = threading.Event()
         self._ended.set()
         self._pid: int | None = None
+        self._code: int | None = None
 
     @property
     def pid(self) -> int | None:
         """The process id of the last child, running or not."""
         return self._pid
+
+    @property
+    def killed(self) -> bool:
+        """Whether the last child was ended by SIGKILL, as the kernel does where memory runs out."""
+        return self._code == -signal.SIGKILL
 
     def warm_up(self) -> None:
         """Start the parent, if there is none."""
@@ -47,7 +54,7 @@ class WarmExecutor(LocalExecutor):
         """Have the parent fork a child for this round."""
         self.warm_up()
         assert self._parent is not None and self._parent.stdin is not None
-        self._pid = None
+        self._pid = self._code = None
         self._ended.clear()
         self._parent.stdin.write(f"{round_id}\n".encode())
         self._parent.stdin.flush()
@@ -78,6 +85,7 @@ class WarmExecutor(LocalExecutor):
             if "started" in said:
                 self._pid = said["started"]
             else:
+                self._code = said["ended"]
                 self._ended.set()
         self._ended.set()  # the parent is gone; whether its child is, the lease will tell
 
@@ -86,7 +94,6 @@ def serve() -> int:
     """Be the parent: fork a child for every round id on standard input, until it closes."""
     import gc
     import os
-    import signal
 
     from trainer import learner, policy, round, slices  # noqa: F401 - imported for the children
 
