@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from feedback import harvest
+from feedback import harvest, receipts
 from feedback.errors import Conflict, Invalid
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
@@ -108,9 +108,17 @@ def preview(store: Store, settings: FeedbackSettings, plan: Plan) -> Preview:
             session, plan, settings.data_dir, round_id=_LOOKING, incumbent_id=incumbent_id
         )
         extra = enrichment.read(session, plan, gathered)
+        waiting = receipts.counts(session)["review"]
     words = len(gathered.words)
     if not words:
-        raise Conflict("There is no accepted feedback to learn from, so no plan to compare.")
+        raise Conflict(
+            "There is no accepted feedback to learn from, so no plan to compare. "
+            + (
+                f"{waiting} piece(s) wait for a reviewer: decide on them in the console."
+                if waiting
+                else "Collect some first, or import some (`heed feedback import`)."
+            )
+        )
     gathered = personal.redacted_material(gathered, settings)
     kept = material.sort(gathered, plan)
     judges = {word.feedback_id for word in (*kept.held_out, *kept.measured)}

@@ -317,15 +317,16 @@ class TrainerSettings(Plan):
         "rounds start at once, for half a gigabyte of idle memory.",
     )
 
-    @model_validator(mode="after")
-    def _what_an_engine_can_serve(self) -> Self:
+    @field_validator("lora_variant")
+    @classmethod
+    def _what_an_engine_can_serve(cls, value: str) -> str:
         """Known now, and not after a round was trained, judged and promoted."""
-        if self.lora_variant == "dora":
+        if value == "dora":
             raise ValueError(
-                "lora_variant dora is for experiments: neither the local engine nor vLLM serves "
-                "DoRA adapters. Use lora or rslora."
+                "dora is for experiments: neither the local engine nor vLLM serves DoRA adapters. "
+                "Use lora or rslora."
             )
-        return self
+        return value
 
     def plan(self) -> Plan:
         """The part that a round freezes."""

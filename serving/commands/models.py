@@ -43,6 +43,10 @@ def compare(
 ) -> None:
     """Try base models on this deployment's own questions and answers, and recommend one.
 
+    The trial round takes the adapter, the objectives, the rate, passes and replay from your
+    `[trainer]` settings. Nothing in it is repeated, augmented or interpolated: it is simpler than a
+    round, and the same for every model.
+
     Nothing is claimed and nothing is changed: settle on one with `trainer.base_model`.
     """
     from feedback.errors import Invalid

@@ -72,8 +72,12 @@ def test_what_the_engine_serves_is_what_was_trained(tiny_model: Path, tmp_path: 
 def test_what_no_engine_serves_is_refused_before_it_is_trained(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValidationError, match="neither the local engine nor vLLM serves"):
-        TrainerSettings(**DORA)
+    for given in (DORA, {"lora_variant": "dora"}, {**DORA, "ewc_weight": 1.0}):
+        with pytest.raises(ValidationError) as refused:
+            TrainerSettings(**given)
+        [fault] = refused.value.errors()
+        assert fault["loc"] == ("lora_variant",)
+        assert "neither the local engine nor vLLM serves" in fault["msg"]
     with pytest.raises(ValidationError, match="cannot be interpolated"):
         Plan(lora_variant="dora")
     with pytest.raises(ValidationError, match="no product BA"):

@@ -64,7 +64,10 @@ def test_nothing_is_claimed_and_nobody_judges_what_chose_the_plan(store: Store) 
 
 
 def test_too_little_and_an_open_round_are_refused(store: Store) -> None:
-    with pytest.raises(Conflict, match="no accepted feedback"):
+    with pytest.raises(Conflict, match=r"no accepted feedback.* Collect some first"):
+        preview(store, store.settings, plan())
+    builders.say(store, "ana", correction="Until six.")
+    with pytest.raises(Conflict, match=r"1 piece\(s\) wait for a reviewer"):
         preview(store, store.settings, plan())
     priced(store, "lamp")
     with pytest.raises(Invalid, match="luck"):
