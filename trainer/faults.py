@@ -82,8 +82,12 @@ def explained(fault: BaseException, plan: Plan | None = None) -> HeedError | Non
 
 
 @contextmanager
-def unrecorded(store: Store, round_id: str) -> Iterator[None]:
+def unrecorded(store: Store, round_id: str | None = None) -> Iterator[None]:
     """Raise that the database is full as the error of a round that cannot be written down.
+
+    Args:
+        store: the database.
+        round_id: of an open round; None where one is only to be opened.
 
     Raises:
         StorageFull: names the round and the database.
@@ -92,10 +96,12 @@ def unrecorded(store: Store, round_id: str) -> Iterator[None]:
         yield
     except DatabaseFull as fault:
         where = store.url.database if store.is_sqlite else "the database"
+        full = f"The disk is full: {where} could not be written"
+        if round_id is None:
+            raise StorageFull(f"{full}, so no round was opened. Free some room first.") from fault
         raise StorageFull(
-            f"The disk is full: {where} could not be written, and round {round_id} stays open. "
-            "Free some room; then `heed round run` goes on with it, and a server does by itself. "
-            f"`heed round cancel {round_id}` ends it."
+            f"{full}, and round {round_id} stays open. Free some room; then `heed round run` goes "
+            f"on with it, and a server does by itself. `heed round cancel {round_id}` ends it."
         ) from fault
 
 

@@ -44,16 +44,20 @@ def run(
     Raises:
         Conflict: one runs already, there is nothing to learn from, or `start_from` is named and
             another round is to go on first.
+        StorageFull: the database cannot be written; names it, and the round.
     """
     plan = settings.trainer
     if start_from is not None:
         plan = plan.model_copy(update={"start_from": start_from})
-    row = _left(settings, store, start_from=start_from, quiet=quiet)
-    if row is None:
-        with store.session(write=True) as session:
-            row = rounds.open(session, settings.feedback, plan, trigger="by hand (command line)")
-            audit(session, actor="cli", action="round.start", subject=row.id)
-            session.commit()
+    with faults.unrecorded(store):
+        row = _left(settings, store, start_from=start_from, quiet=quiet)
+        if row is None:
+            with store.session(write=True) as session:
+                row = rounds.open(
+                    session, settings.feedback, plan, trigger="by hand (command line)"
+                )
+                audit(session, actor="cli", action="round.start", subject=row.id)
+                session.commit()
     return attend(settings, store, row.id, quiet=quiet)
 
 

@@ -153,3 +153,16 @@ def test_run_names_the_round_and_the_database_where_the_disk_is_full(
     assert "Free some room; then `heed round run` goes on with it" in told
     assert now(store, row).state == "open"
     assert kept(store, row).exists()
+
+
+def test_run_names_the_database_where_the_disk_is_too_full_to_open_a_round(
+    store: Store, executor: type[Executor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise DatabaseFull("Heed's disk is full, so this was not kept.")
+
+    say(store)
+    monkeypatch.setattr(rounds, "open", full)
+    told = fault("round", "run")
+    assert f"{store.url.database} could not be written, so no round was opened" in told
+    assert executor.started == []

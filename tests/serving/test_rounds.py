@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.builders import opened_round
+from tests.serving.attendance import held
 from tests.serving.conftest import Server, fault
 from trainer.models import RoundEvent
 
@@ -46,6 +48,17 @@ def test_a_round_is_opened_listed_shown_and_cancelled(own: Server) -> None:
     assert own.http.post(f"/v1/rounds/{row['id']}/cancel").status_code == 409
     assert own.http.get(f"/v1/feedback/{feedback_id}").json()["status"] == "waiting"
     assert own.http.post("/v1/rounds").status_code == 201
+
+
+def test_a_round_whose_process_died_is_cancelled_at_once(own: Server) -> None:
+    row = opened_round(own.store)
+    held(own.store, row, seconds=0)
+    half = own.store.settings.data_dir / "work" / row.id
+    half.mkdir(parents=True)
+    cancelled = own.http.post(f"/v1/rounds/{row.id}/cancel").json()
+    assert (cancelled["state"], cancelled["attempts"]) == ("cancelled", 1)
+    assert "no process ran it any more" in cancelled["message"]
+    assert not half.exists()
 
 
 def test_rounds_come_in_pages_newest_first(own: Server) -> None:
