@@ -74,13 +74,13 @@ def gpt2(tokenizer: Any) -> Any:
     )
 
 
-def saved(build: Callable[[Any], Any], tiny: Path, folder: Path) -> Path:
+def saved(build: Callable[[Any], Any], tiny: Path, folder: Path, **how: Any) -> Path:
     """A folder as its author might publish it, with a tokenizer made for chat."""
     from transformers import AutoTokenizer
 
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(tiny)
-    build(tokenizer).save_pretrained(folder)
+    build(tokenizer).save_pretrained(folder, **how)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         if (tiny / name).exists():
             shutil.copy(tiny / name, folder / name)
@@ -137,7 +137,7 @@ def test_an_adapter_on_transposed_layers_is_served_as_it_was_trained(
     assert float((served - bare).abs().max()) > 0.1
 
 
-def test_a_model_of_a_hundred_million_parameters_goes_through_a_round(
+def test_a_model_of_a_hundred_million_parameters_learns_by_every_objective(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     from transformers import Qwen2Config, Qwen2ForCausalLM
