@@ -47,7 +47,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> None:
 def _corrected(store: Store, people: int) -> None:
     for number in range(people):
         who = f"p{number}"
-        about = recorded(store, who=who)
+        about = recorded(store, who=who, question=f"What does lamp {number} cost?")
         said = say(store, who, completion_id=about, correction=f"It costs {number} dollars.")
         decide(store, said)
 

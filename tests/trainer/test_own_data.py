@@ -15,8 +15,10 @@ from trainer.settings import Plan
 PLAN = Plan(base_model="somewhere")
 
 
-def _accepted(store: Store, settings: FeedbackSettings, who: str, correction: str) -> str:
-    said = say(store, who, completion_id=recorded(store, who=who), correction=correction)
+def _accepted(
+    store: Store, settings: FeedbackSettings, who: str, correction: str, **asked: str
+) -> str:
+    said = say(store, who, completion_id=recorded(store, who=who, **asked), correction=correction)
     builders.decide(store, said, settings=settings)
     return said
 
@@ -81,7 +83,9 @@ def test_personal_data_is_left_out_as_a_round_leaves_it_out(store: Store) -> Non
 
 def test_so_many_at_most_and_the_seed_decides_which(store: Store) -> None:
     for number in range(8):
-        _accepted(store, store.settings, f"p{number}", f"It costs {number} dollars.")
+        correction = f"Lamp {number} costs {number} dollars."
+        question = f"What does lamp {number} cost?"
+        _accepted(store, store.settings, f"p{number}", correction, question=question)
 
     def chosen(seed: int) -> set[str]:
         data = own_data.read(store, store.settings, PLAN, most=4, seed=seed)
