@@ -16,6 +16,8 @@ MOST_SENTENCES = 50_000
 """Answers are looked for in so many sentences; the likeness of more takes gigabytes."""
 LOOKED_AT = 10
 """Of so many sentences that are most like a question one is chosen."""
+REPEATS = 2
+"""An answer is shown so often in a pass: as it was asked, and otherwise where that can be said."""
 _ROWS = 64
 
 
@@ -81,4 +83,5 @@ def _example(asked: Asked, piece: Chunk, said: str) -> Example:
         target=said,
         cluster=asked.person_id,
         document=piece.source,
+        repeats=REPEATS,
     )

@@ -126,7 +126,9 @@ def mixed(
     reader: Reader,
     plan: Plan,
 ) -> tuple[list[Example], float]:
-    """Return the pieces with old material beside them, and its share of the tokens to predict.
+    """Return the pieces with old material beside them, and its share of the tokens to predict in a pass.
+
+    Where there is enough old material, each pass shows other parts of it.
 
     By tokens, since the loss is an average over tokens: one piece outweighs ten answers. Text of
     other kinds in the mix keeps other abilities (Ibrahim et al. 2024, *Simple and scalable
@@ -144,15 +146,28 @@ def mixed(
     if not olds:
         return new, 0.0
     ours = sum(piece.tokens for piece in pieces)
-    ours += sum(_answer_tokens([each.target for each in answers], reader))
+    for answer, tokens in zip(
+        answers, _answer_tokens([each.target for each in answers], reader), strict=True
+    ):
+        ours += answer.repeats * tokens
     share = plan.document_general_share
-    each = sum(_answer_tokens([old.target for old in olds], reader)) / len(olds)
-    wanted = math.ceil(ours * share / (1 - share) / each)
-    found = replay.mix(new, olds, share=share, minimum=min(wanted, len(olds)), seed=plan.seed)
+    a_piece = sum(_answer_tokens([old.target for old in olds], reader)) / len(olds)
+    wanted = math.ceil(ours * share / (1 - share) / a_piece)
+    found = replay.mix(
+        new,
+        olds,
+        share=share,
+        minimum=min(wanted, len(olds)),
+        seed=plan.seed,
+        passes=math.ceil(plan.document_epochs),
+    )
     old = [example for example in found if not example.document]
     again = min(wanted, MOST_REPEATS * len(old)) - len(old)
-    found += random.Random(plan.seed).choices(old, k=max(0, again))
-    theirs = sum(_answer_tokens([e.target for e in found if not e.document], reader))
+    if again > 0:  # then all there is comes in every pass
+        extra = random.Random(plan.seed).choices(old, k=again)
+        found, old = [*found, *extra], [*old, *extra]
+    counts = _answer_tokens([each.target for each in old], reader)
+    theirs = sum(n / each.in_turn for n, each in zip(counts, old, strict=True))
     return found, theirs / (ours + theirs)
 
 

@@ -112,7 +112,7 @@ def enriched(
     if plan.preference_loss in ("conservative", "robust") and plan.label_noise == "estimated":
         training = label_noise.estimated(training, gathered.words)
     models = _Models(around, extra)
-    judging = cache(lambda: _judging(sorted_, gathered))
+    judging = cache(lambda: judging_questions(sorted_, gathered))
     if plan.off_policy_weighting != "off":
         policy = models.policy()
         behaviours: dict[str, str | None] = {}
@@ -136,7 +136,7 @@ def enriched(
         training, note = augmented(
             training,
             plan,
-            service=_service(plan),
+            service=paraphraser(plan),
             should_stop=around.should_stop,
             judging=judging(),
         )
@@ -159,7 +159,8 @@ def _are_repeated(training: Sequence[Example], plan: Plan) -> bool:
     return plan.paraphrase_repeats and any(each.repeats > 1 for each in training)
 
 
-def _service(plan: Plan) -> Paraphraser | None:
+def paraphraser(plan: Plan) -> Paraphraser | None:
+    """Return the service that paraphrases, where the plan names one."""
     if plan.augmentation_url is None or plan.augmentation_model is None:
         return None
     from trainer.paraphrasing_service import ParaphrasingService
@@ -227,8 +228,8 @@ def _pseudo_labelled(
     )
 
 
-def _judging(sorted_: Sorted, gathered: Gathered) -> set[str]:
-    """The questions that judge the round, in normal form."""
+def judging_questions(sorted_: Sorted, gathered: Gathered) -> set[str]:
+    """Return the questions that judge the round, in normal form."""
     questions = [
         *(item.messages[-1]["content"] for item in gathered.protected),
         *(old.messages[-1]["content"] for old in sorted_.judging),

@@ -19,9 +19,11 @@ from feedback.errors import Invalid
 from feedback.settings import FeedbackSettings
 from feedback.store import Store
 from trainer import (
+    augmentation,
     document_answers,
     document_material,
     documents,
+    enrichment,
     judging,
     leftovers,
     material,
@@ -180,18 +182,27 @@ def _choose(
     judging_ids = {old.id for old in sorted_.judging}
     olds = [old for old in (*gathered.past, *gathered.general) if old.id not in judging_ids]
     answers = document_answers.answered(
-        selected.training, prompts, least_likeness=job.plan.document_answer_likeness
+        selected.answering, prompts, least_likeness=job.plan.document_answer_likeness
+    )
+    shown, note = augmentation.augmented(
+        answers,
+        job.plan,
+        service=enrichment.paraphraser(job.plan),
+        should_stop=lambda: job.running.stopping is not None,
+        judging=enrichment.judging_questions(sorted_, gathered),
     )
     training, general_share = document_material.mixed(
-        selected.training, answers, olds, policy, job.plan
+        selected.training, shown, olds, policy, job.plan
     )
     frozen, held, dev = _freeze(job, training, *document_material.kept_aside(selected))
+    told = document_material.told(
+        selected, pieces, prompts=len(prompts), general_share=general_share
+    )
     counts = {
         "documents": {
             **read,
-            **document_material.told(
-                selected, pieces, prompts=len(prompts), general_share=general_share
-            ),
+            **told,
+            "notes": [*told["notes"], *filter(None, [note])],
             "answers": len(answers),
             "personal_sentences": personal_sentences,
             "held_out_sha256": held.sha256,

@@ -18,6 +18,11 @@ FEWEST_UNITS = 20
 FEWEST_JUDGES = 5
 """Held out at least, where that leaves three quarters to learn from."""
 _ROWS = 256
+_UNITS: dict[str, Callable[[Chunk], str]] = {
+    "document": lambda chunk: chunk.document,
+    "section": lambda chunk: chunk.section,
+    "chunk": lambda chunk: chunk.id,
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class Selected:
         held_out: chunks of documents or sections of which nothing is learned.
         unit: what was held out whole: `document`, `section` or `chunk`.
         dev: chunks of others that neither train nor judge; none where no setting wants them.
+        answering: chunks that may answer what people asked: all but copies and whatever shares its
+            unit with what judges or tunes. What is far from most questions may answer one.
         dropped: by reason.
         notes: what a person should know, in sentences.
     """
@@ -45,6 +52,7 @@ class Selected:
     held_out: tuple[Chunk, ...]
     unit: str
     dev: tuple[Chunk, ...] = ()
+    answering: tuple[Chunk, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
@@ -73,7 +81,7 @@ def select(
     """
     dropped: list[Dropped] = []
     notes: list[str] = []
-    kept = _distinct(chunks, dropped)
+    distinct = kept = _distinct(chunks, dropped)
     if len(prompts) < FEWEST_PROMPTS:
         notes.append(
             f"{len(prompts)} question(s) are on record and {FEWEST_PROMPTS} are needed to tell what "
@@ -84,11 +92,14 @@ def select(
     if plan.document_known_share or plan.document_garbage_share:
         kept = _surprising(kept, nats_per_token(kept), plan, dropped)
     held, dev, unit = _held_out(kept, plan)
+    name = _UNITS[unit]
+    aside = {name(chunk) for chunk in kept if chunk.id in held | dev}
     return Selected(
         training=tuple(chunk for chunk in kept if chunk.id not in held | dev),
         held_out=tuple(chunk for chunk in kept if chunk.id in held),
         unit=unit,
         dev=tuple(chunk for chunk in kept if chunk.id in dev),
+        answering=tuple(chunk for chunk in distinct if name(chunk) not in aside),
         dropped=tuple(dropped),
         notes=tuple(notes),
     )
@@ -175,12 +186,7 @@ def _surprising(
 
 def _held_out(chunks: Sequence[Chunk], plan: Plan) -> tuple[set[str], set[str], str]:
     """Ids of what judges and of what tunes, and the unit: the coarsest of which there are enough."""
-    units: dict[str, Callable[[Chunk], str]] = {
-        "document": lambda chunk: chunk.document,
-        "section": lambda chunk: chunk.section,
-        "chunk": lambda chunk: chunk.id,
-    }
-    for unit, name in units.items():
+    for unit, name in _UNITS.items():
         groups: dict[str, list[str]] = {}
         for chunk in chunks:
             groups.setdefault(name(chunk), []).append(chunk.id)

@@ -127,6 +127,21 @@ def test_general_material_has_its_share_of_the_tokens(share: float) -> None:
     assert document_material.mixed(pieces, [], olds, Words(), plan) == (mixed, found)
 
 
+def test_each_pass_rehearses_other_old_material() -> None:
+    pieces = [piece("word " * 40, n) for n in range(10)]
+    olds = [builders.old(f"old {n}", target="four words and more") for n in range(1000)]
+
+    def rehearsed(passes: float) -> tuple[int, float, float]:
+        plan = builders.plan(document_general_share=0.5, document_epochs=passes)
+        mixed, share = document_material.mixed(pieces, [], olds, Words(), plan)
+        old = [example for example in mixed if not example.text]
+        return len(old), sum(1 / example.in_turn for example in old), share
+
+    once, a_pass, share = rehearsed(1)
+    assert once == a_pass and share == pytest.approx(0.5, abs=0.01)
+    assert rehearsed(4) == (4 * once, a_pass, share)
+
+
 def test_little_general_material_comes_again_but_not_for_ever() -> None:
     pieces = [piece("word " * 100, n) for n in range(10)]
     olds = [builders.old("old", target="four words and more")]

@@ -97,11 +97,11 @@ def test_documents_are_learned_judged_and_published_with_checkpoints(
     folder = store.settings.data_dir / "snapshots" / row.id
     manifest = json.loads((folder / snapshot.MANIFEST).read_text())
     kinds = {each["role"] for each in manifest["rows"]}
-    assert kinds == {"document", "demonstration"}
+    assert kinds == {"document", "demonstration", "paraphrase"}
     source = next(each["document"] for each in manifest["rows"] if each["role"] == "document")
     assert source.startswith(str(shelf)) and " sha256:" in source
-    # Erasing whoever asked finds what was made of the question.
-    assert snapshot.count(folder, lambda line: line["cluster"] == builders.person()) == 2
+    # Erasing whoever asked finds what was made of both questions, each as it was asked and otherwise.
+    assert snapshot.count(folder, lambda line: line["cluster"] == builders.person()) == 4
     frozen = snapshot.read(snapshot.Snapshot(folder, str(row.snapshot_sha256)))
     assert sum(example.text for example in frozen) == read["trained"]
 

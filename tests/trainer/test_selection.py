@@ -1,6 +1,7 @@
 """Which chunks a document round learns from, which judge it, and which are dropped and why."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -136,6 +137,21 @@ def test_others_than_those_that_judge_tune_where_a_setting_wants_them() -> None:
     assert {each.document for each in found.dev}.isdisjoint(e.document for e in found.training)
     assert found.held_out == chosen(chunks).held_out
     assert not chosen(chunks).dev
+
+
+def test_what_is_not_trained_on_may_answer_a_question_but_what_judges_may_not() -> None:
+    chunks = [chunk(n, document=f"book{n // 2}") for n in range(48)]
+    found = chosen(
+        [*chunks, replace(chunks[0], id="again")],
+        nats=range(48),
+        document_known_share=0.1,
+        keep_best=True,
+        dev_share=0.1,
+    )
+    assert found.unit == "document" and found.held_out and found.dev
+    aside = {each.document for each in (*found.held_out, *found.dev)}
+    assert ids(found.answering) == ids([each for each in chunks if each.document not in aside])
+    assert ids(found.answering) > ids(found.training)
 
 
 def test_of_little_text_at_most_a_quarter_tunes() -> None:
