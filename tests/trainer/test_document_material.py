@@ -11,6 +11,7 @@ from trainer import document_answers, document_material
 from trainer.chunks import Chunk
 from trainer.document_answers import Asked
 from trainer.documents import Section
+from trainer.examples import Example, Message
 from trainer.metrics import Likelihood
 from trainer.selection import Selected
 
@@ -140,6 +141,28 @@ def test_each_pass_rehearses_other_old_material() -> None:
     once, a_pass, share = rehearsed(1)
     assert once == a_pass and share == pytest.approx(0.5, abs=0.01)
     assert rehearsed(4) == (4 * once, a_pass, share)
+
+
+def test_answers_count_as_often_as_they_are_shown() -> None:
+    pieces = [piece("word " * 40, n) for n in range(10)]
+    olds = [builders.old(f"old {n}", target="four words and more") for n in range(1000)]
+    said = "an answer of many words " * 20
+    answers = [
+        Example(
+            "demonstration",
+            (Message(role="user", content=f"asked {n}"),),
+            said,
+            repeats=2,
+            document="book",
+        )
+        for n in range(10)
+    ]
+    plan = builders.plan(document_general_share=0.5, document_epochs=1)
+    mixed, share = document_material.mixed(pieces, answers, olds, Words(), plan)
+    assert share == pytest.approx(0.5, abs=0.01)
+    old = 5 * sum(example.target == olds[0].target for example in mixed)
+    new = sum(each.tokens for each in pieces) + 10 * 2 * 101
+    assert old == pytest.approx(new, rel=0.02)
 
 
 def test_little_general_material_comes_again_but_not_for_ever() -> None:

@@ -264,3 +264,23 @@ def test_only_a_document_round_that_made_checkpoints_is_compared(store: Store) -
                 most_items=1,
                 report=lambda share, told: None,
             )
+
+
+def test_a_piece_that_is_far_from_most_questions_answers_the_one_that_is_near(
+    store: Store, tiny_model: Path, tmp_path: Path
+) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    for number in range(24):
+        (shelf / f"lamp{number}.md").write_text(f"# Lamp {number}\n\nLamp {number} costs {number}.")
+    (shelf / "zoo.md").write_text("# Zoo\n\nElephants sleep standing under acacias.")
+    for number in range(24):
+        builders.recorded(store, question=f"What does lamp {number} cost?")
+    builders.recorded(store, question="Do elephants sleep standing?")
+    plan = settings(tiny_model, tmp_path, document_answer_likeness=0.3, document_relevant_share=0.5)
+    state, row, _ = ran(store, opened(store, plan, shelf))
+    assert state == "promoted", row.message
+    folder = store.settings.data_dir / "snapshots" / row.id
+    frozen = snapshot.read(snapshot.Snapshot(folder, str(row.snapshot_sha256)))
+    said = [each for each in frozen if "lephants" in each.target]
+    assert said and not any(each.text for each in said)
