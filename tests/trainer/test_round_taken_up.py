@@ -107,7 +107,8 @@ def test_what_was_frozen_stays_though_people_go_on_talking(
     row = opened(store, tiny_model)
     with store.session(write=True) as session:
         found = session.get_one(Round, row.id)
-        found.plan = {**found.plan, "replay_share": 0.5, "gate": "on"}
+        # Neighbours would stand in the place of some of the few.
+        found.plan = {**found.plan, "replay_share": 0.8, "neighbour_share": 0.0, "gate": "on"}
         session.add(found)
         session.commit()
     for number in range(12):
