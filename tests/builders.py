@@ -267,16 +267,7 @@ def staged(folder: Path, content: bytes = b"weights") -> Path:
 
 def published(store: Store, *, parent: str | None = None, state: str = "candidate") -> Adapter:
     """An adapter in the registry, its folder included."""
-    name = new_id("adp")
-    made = registry.publish(
-        store.settings.data_dir,
-        staged(store.settings.data_dir / "staging" / name, name.encode()),
-        adapter_id=name,
-        parent_id=parent,
-        round_id=ended_round(store).id,
-        base_model="bare",
-        base_hash="b" * 64,
-    )
+    made = _published(store, ended_round(store).id, parent=parent)
     made.state = state
     with store.session(write=True) as session:
         session.add(made)
@@ -286,14 +277,19 @@ def published(store: Store, *, parent: str | None = None, state: str = "candidat
 
 def unrecorded(store: Store, round_id: str) -> Path:
     """The folder of an adapter that a round published before it wrote a row for it."""
+    made = _published(store, round_id, parent=None)
+    return registry.folder(store.settings.data_dir, made.digest)
+
+
+def _published(store: Store, round_id: str, *, parent: str | None) -> Adapter:
+    """An adapter whose folder is published, and that no row names yet."""
     name = new_id("adp")
-    made = registry.publish(
+    return registry.publish(
         store.settings.data_dir,
         staged(store.settings.data_dir / "staging" / name, name.encode()),
         adapter_id=name,
-        parent_id=None,
+        parent_id=parent,
         round_id=round_id,
         base_model="bare",
         base_hash="b" * 64,
     )
-    return registry.folder(store.settings.data_dir, made.digest)

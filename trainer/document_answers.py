@@ -44,7 +44,7 @@ def answered(
     what is said of other things. A question that shares no content word with the sentence is left alone.
 
     Args:
-        pieces: what is learned from; the first `MOST_SENTENCES` sentences are looked at.
+        pieces: what may answer; the first `MOST_SENTENCES` sentences are looked at.
         questions: what people asked, who, for erasure, and what was answered.
         least_likeness: between 0 and 1.
     """

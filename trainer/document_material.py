@@ -21,7 +21,7 @@ from trainer.documents import Section
 from trainer.examples import Example
 from trainer.metrics import Likelihood
 from trainer.replay import Old
-from trainer.selection import Selected
+from trainer.selection import UNITS, Selected
 from trainer.settings import Plan
 
 ASKED_PROMPTS = 2000
@@ -49,7 +49,10 @@ class Reader(Protocol):
 def asked(
     session: Session, settings: FeedbackSettings, *, limit: int = ASKED_PROMPTS
 ) -> list[Asked]:
-    """Return what people asked last, each question once, as it may be learned."""
+    """Return what people asked last, each question once, as it may be learned.
+
+    With what was answered, which is looked with and never learned.
+    """
     query = (
         select(Exchange.messages, Exchange.person_id, Exchange.choices)
         .where(Exchange.project_id == PROJECT, Exchange.origin == "chat")
@@ -173,9 +176,9 @@ def mixed(
 
 def kept_aside(selected: Selected) -> tuple[list[Example], list[Example]]:
     """Return what judges, and what tunes; pieces kept aside together stand and fall together."""
-    cluster = {"document": "document", "section": "section", "chunk": "id"}[selected.unit]
+    name = UNITS[selected.unit]
     held, dev = (
-        [replace(piece.example(), cluster=getattr(piece, cluster)) for piece in pieces]
+        [replace(piece.example(), cluster=name(piece)) for piece in pieces]
         for pieces in (selected.held_out, selected.dev)
     )
     return held, dev

@@ -18,17 +18,20 @@ def in_halves(work: Callable[[list[Piece]], list[Done]], group: list[Piece]) -> 
         work: makes the same of a piece whatever else is in its group, beyond rounding.
         group: at least one piece.
     """
-    done = _attempt(work, group)
+    if len(group) == 1:
+        return work(group)
+    done = attempted(lambda: work(group))
     if done is None:
         half = len(group) // 2
         done = [*in_halves(work, group[:half]), *in_halves(work, group[half:])]
     return done
 
 
-def _attempt(work: Callable[[list[Piece]], list[Done]], group: list[Piece]) -> list[Done] | None:
+def attempted(work: Callable[[], Done]) -> Done | None:
+    """Return what `work` returns; None where memory ran out."""
     try:
-        return work(group)
+        return work()
     except (MemoryError, RuntimeError) as fault:
-        if len(group) == 1 or not is_out_of_memory(fault):
+        if not is_out_of_memory(fault):
             raise
     return None  # beyond the handler, so that the fault's frames hold no memory any more

@@ -5,11 +5,11 @@ the steps to take. Everything that is not needed for that, TRL's and the Trainer
 checkpoints, sampling and telemetry, is switched off.
 """
 
-import functools
 import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ from trainer.course import Course
 from trainer.curve import Progress
 from trainer.distributed import Group
 from trainer.ewc import Anchor
-from trainer.faults import is_out_of_memory
 from trainer.feed import Feed, rows_of
 from trainer.folded_lora import Folded
+from trainer.halves import attempted
 from trainer.lanes import Lanes
 from trainer.lower_activations import LowerActivations, given
 from trainer.objectives import (
@@ -163,19 +163,10 @@ class RoundTrainer(QuietTrainer):
             self._unfreezing.at(self.state.global_step)
         if self._group is not None:
             return self._together(self._group, model, inputs, over)
-        while (loss := self._attempt(model, inputs, over)) is None:
+        while (loss := attempted(partial(self._gradients, model, inputs, over))) is None:
             inputs = self._cut_finer(inputs)
         self._tokens += sum(batch.tokens for batch in inputs)
         return loss
-
-    def _attempt(self, model: Any, inputs: list[Batch], over: Denominators) -> Tensor | None:
-        """Leave the step's gradient on the weights and return its loss; None where memory ran out."""
-        try:
-            return self._gradients(model, inputs, over)
-        except (MemoryError, RuntimeError) as fault:
-            if not is_out_of_memory(fault):
-                raise
-        return None  # beyond the handler, so that the fault's frames hold no memory any more
 
     def _gradients(self, model: Any, inputs: list[Batch], over: Denominators) -> Tensor:
         """Leave the gradient of these batches on the weights, and return their loss."""
@@ -205,7 +196,7 @@ class RoundTrainer(QuietTrainer):
         if len(summed) > 1:
             tokens = [sum(b.tokens for b in inputs if b.part == n) for n in range(len(summed))]
             gradient_noise.measure(self.after.noise, summed, self._folded, tokens=tokens)
-        whole = [functools.reduce(_sum, each) for each in zip(*summed, strict=True)]
+        whole = [reduce(_sum, each) for each in zip(*summed, strict=True)]
         for weight, gradient in zip(weights, whole[len(products) :], strict=True):
             weight.grad = gradient
         if self._anchor is not None and self.writes:

@@ -245,11 +245,11 @@ def build(
         found = [next(texts if example.text else encoded)]
         if example.kind == "preference":
             found.append(next(encoded))
-        taken = [each for each in found if not isinstance(each, Refused)]
-        if len(taken) < len(found):
-            refused += [each for each in found if isinstance(each, Refused)][:1]
+        try:
+            prompt, branches = _branched([_accepted(each) for each in found])
+        except Refused as why:
+            refused.append(why)
             continue
-        prompt, branches = _branched(taken)
         if len(prompt) + max(map(len, branches)) > context_tokens:
             continue
         rows.append(

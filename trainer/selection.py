@@ -18,11 +18,12 @@ FEWEST_UNITS = 20
 FEWEST_JUDGES = 5
 """Held out at least, where that leaves three quarters to learn from."""
 _ROWS = 256
-_UNITS: dict[str, Callable[[Chunk], str]] = {
+UNITS: dict[str, Callable[[Chunk], str]] = {
     "document": lambda chunk: chunk.document,
     "section": lambda chunk: chunk.section,
     "chunk": lambda chunk: chunk.id,
 }
+"""What may be held out whole, the coarsest first, and what names the one that a chunk is of."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def select(
     if plan.document_known_share or plan.document_garbage_share:
         kept = _surprising(kept, nats_per_token(kept), plan, dropped)
     held, dev, unit = _held_out(kept, plan)
-    name = _UNITS[unit]
+    name = UNITS[unit]
     aside = {name(chunk) for chunk in kept if chunk.id in held | dev}
     return Selected(
         training=tuple(chunk for chunk in kept if chunk.id not in held | dev),
@@ -186,7 +187,7 @@ def _surprising(
 
 def _held_out(chunks: Sequence[Chunk], plan: Plan) -> tuple[set[str], set[str], str]:
     """Ids of what judges and of what tunes, and the unit: the coarsest of which there are enough."""
-    for unit, name in _UNITS.items():
+    for unit, name in UNITS.items():
         groups: dict[str, list[str]] = {}
         for chunk in chunks:
             groups.setdefault(name(chunk), []).append(chunk.id)

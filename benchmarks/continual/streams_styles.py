@@ -33,28 +33,12 @@ def build_shown(seed: int, rounds: int, scale: float) -> Stream:
 
 def _build(seed: int, rounds: int, scale: float, *, name: str, said: Said) -> Stream:
     rng = Random(f"styles {seed}")
-    world = shop()
     tasks = []
     for number in range(rounds):
         lessons, probes = [], []
         for system, register in GROUPS.items():
             for _ in range(scaled(EVENTS, scale)):
-                key = rng.choice(world.keys)
-                asked = rng.choice(world.phrasings(key))
-                if rng.random() < 0.5:
-                    asked = world.greet(asked, rng)
-                who = f"{register} person {rng.randrange(PEOPLE)}"
-                lessons.append(
-                    Lesson(
-                        user(asked, system),
-                        who,
-                        f"{register} {key}",
-                        world.answer(key, register),
-                        wants(key, register),
-                        said,
-                        reviewed=said == "correction",
-                    )
-                )
+                lessons.append(lesson(rng, system, register, said))
             for place in range(scaled(TESTS, scale)):
                 probes.append(probe(rng, system, register, f"{number} {register} {place}"))
         rng.shuffle(lessons)
@@ -62,7 +46,25 @@ def _build(seed: int, rounds: int, scale: float, *, name: str, said: Said) -> St
     return Stream(name, TITLE if said == "thumb" else "the same, shown", tuple(tasks))
 
 
-def wants(key: str, register: Register) -> Check:
+def lesson(rng: Random, system: str, register: Register, said: Said) -> Lesson:
+    """Somebody of the group asks something, and says so what they think of the answer."""
+    world = shop()
+    key = rng.choice(world.keys)
+    asked = rng.choice(world.phrasings(key))
+    if rng.random() < 0.5:
+        asked = world.greet(asked, rng)
+    return Lesson(
+        user(asked, system),
+        f"{register} person {rng.randrange(PEOPLE)}",
+        f"{register} {key}",
+        world.answer(key, register),
+        _wants(key, register),
+        said,
+        reviewed=said == "correction",
+    )
+
+
+def _wants(key: str, register: Register) -> Check:
     """The fact, in the group's manner."""
     world = shop()
     return Check(world.value(key), never=world.alternatives(key), polite=register == "polite")
@@ -79,6 +81,6 @@ def probe(rng: Random, system: str, register: Register, name: str) -> Probe:
         name,
         user(asked, system),
         world.answer(key, register),
-        wants(key, register),
+        _wants(key, register),
         f"{register} {key}",
     )

@@ -8,9 +8,9 @@ word. What is made of such votes is what several options of a round are for. Pur
 from dataclasses import replace
 from random import Random
 
-from benchmarks.continual.streams_styles import GROUPS, PEOPLE, TESTS, probe, wants
-from benchmarks.continual.tasks import Lesson, Said, Stream, Task, scaled, user
-from trainer.starter.world import Register, shop
+from benchmarks.continual.streams_styles import GROUPS, PEOPLE, TESTS, lesson, probe
+from benchmarks.continual.tasks import Lesson, Stream, Task, scaled
+from trainer.starter.world import Register
 
 TITLE = "style by thumbs as they come: a fifth wrong, half of them late, as many questions unrated"
 ROUNDS = 8
@@ -34,7 +34,7 @@ def _task(rng: Random, number: int, scale: float) -> Task:
         for _ in range(scaled(QUESTIONS, scale)):
             lessons += _votes(rng, system, register)
         for _ in range(scaled(VOTERS * QUESTIONS, scale)):
-            lessons.append(_lesson(rng, system, register, said="nothing"))
+            lessons.append(lesson(rng, system, register, "nothing"))
         probes += [
             probe(rng, system, register, f"{number} {register} {place}")
             for place in range(scaled(TESTS, scale))
@@ -45,29 +45,15 @@ def _task(rng: Random, number: int, scale: float) -> Task:
 
 def _votes(rng: Random, system: str, register: Register) -> list[Lesson]:
     """What three people say of the answer to one question, each with a chance to err."""
-    asked = _lesson(rng, system, register, said="thumb", late=rng.random() < LATE_SHARE)
+    late = rng.random() < LATE_SHARE
+    asked = lesson(rng, system, register, "thumb")
     people = rng.sample(range(PEOPLE), VOTERS)
     return [
-        replace(asked, person=f"{register} person {who}", true=rng.random() >= WRONG_SHARE)
+        replace(
+            asked,
+            person=f"{register} person {who}",
+            late=late,
+            true=rng.random() >= WRONG_SHARE,
+        )
         for who in people
     ]
-
-
-def _lesson(
-    rng: Random, system: str, register: Register, *, said: Said, late: bool = False
-) -> Lesson:
-    world = shop()
-    key = rng.choice(world.keys)
-    asked = rng.choice(world.phrasings(key))
-    if rng.random() < 0.5:
-        asked = world.greet(asked, rng)
-    return Lesson(
-        user(asked, system),
-        f"{register} person {rng.randrange(PEOPLE)}",
-        f"{register} {key}",
-        world.answer(key, register),
-        wants(key, register),
-        said,
-        reviewed=False,
-        late=late,
-    )

@@ -35,6 +35,8 @@ from serving.settings import Role as ProcessRole
 from serving.settings import Settings
 from tests.builders import staged
 from tests.conftest import Postgres
+from tests.serving import attendance
+from tests.serving.attendance import Executor
 from trainer import registry
 from trainer.models import Adapter
 
@@ -317,3 +319,9 @@ def slow(settings: FeedbackSettings) -> Iterator[Server]:
     """A server of this test's own whose answers take a while: 20 ms a word."""
     with running(settings, EchoEngine(delay_seconds=0.02)) as served:
         yield served
+
+
+@pytest.fixture
+def executor(monkeypatch: pytest.MonkeyPatch) -> type[Executor]:
+    """What ends a round as the test wants, in the place of its process."""
+    return attendance.stand_in(monkeypatch)

@@ -52,11 +52,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 @pytest.fixture
-def executor(monkeypatch: pytest.MonkeyPatch) -> type[Executor]:
-    return attendance.stand_in(monkeypatch)
-
-
-@pytest.fixture
 def shelf(tmp_path: Path) -> Path:
     folder = tmp_path / "shelf"
     folder.mkdir()

@@ -24,11 +24,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     store.close()
 
 
-@pytest.fixture
-def executor(monkeypatch: pytest.MonkeyPatch) -> type[Executor]:
-    return attendance.stand_in(monkeypatch)
-
-
 def left(store: Store, **columns: object) -> tuple[Round, lease.Held]:
     """A round whose process died, with what that left on the disk and the lease that it had."""
     row = opened_round(store, **columns)

@@ -35,11 +35,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     store.close()
 
 
-@pytest.fixture
-def executor(monkeypatch: pytest.MonkeyPatch) -> type[Executor]:
-    return attendance.stand_in(monkeypatch)
-
-
 @pytest.mark.parametrize("state", ["promoted", "refused", "abstained", "failed", "cancelled"])
 def test_run_succeeds_unless_the_round_failed_or_was_cancelled(
     store: Store, executor: type[Executor], state: str, monkeypatch: pytest.MonkeyPatch

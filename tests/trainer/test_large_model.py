@@ -4,10 +4,8 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 from sqlmodel import select
 
 from feedback.store import Store
@@ -16,7 +14,7 @@ from serving.engines.local import LocalEngine
 from tests import builders
 from tests.serving.command_line import store_at
 from tests.serving.engines.asking import ask, text_of
-from tests.trainer import test_learner_any_layout as layouts
+from tests.trainer import layouts
 from tests.trainer.shop import corrected, ran
 from trainer import registry
 from trainer.base_folder import base_hash, weights_bytes
@@ -37,21 +35,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 @pytest.fixture
 def large(tiny_model: Path, tmp_path: Path) -> Path:
     """A random Qwen2 in bfloat16, its weights in several files with an index."""
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    def build(tokenizer: Any) -> Any:
-        config = Qwen2Config(
-            hidden_size=1024,
-            intermediate_size=2816,
-            num_hidden_layers=9,
-            num_attention_heads=16,
-            num_key_value_heads=4,
-            max_position_embeddings=128,
-            **layouts.size(tokenizer),
-        )
-        return Qwen2ForCausalLM(config).to(torch.bfloat16)
-
-    return layouts.saved(build, tiny_model, tmp_path / "base", max_shard_size="60MB")
+    return layouts.saved(layouts.large, tiny_model, tmp_path / "base", max_shard_size="60MB")
 
 
 @pytest.mark.slow  # a model of this size takes a minute or two to train and to judge on two cores

@@ -1,7 +1,6 @@
 """Any causal language model of transformers goes through the learner, whatever its layers are called."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,81 +9,11 @@ import pytest
 import torch
 
 from serving.engines.routed_lora import AdapterBank
+from tests.trainer.layouts import gpt2, gpt_neox, large, qwen2, saved
 from tests.trainer.rounds import LETTER, MIXED, SKY, ask, demonstration, learn, weights
 from trainer import base_model
 from trainer.examples import Example
 from trainer.policy import Policy
-
-
-def size(tokenizer: Any) -> dict[str, Any]:
-    return {
-        "vocab_size": len(tokenizer),
-        "bos_token_id": None,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-
-
-def qwen2(tokenizer: Any) -> Any:
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    return Qwen2ForCausalLM(
-        Qwen2Config(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=128,
-            initializer_range=0.2,
-            tie_word_embeddings=True,
-            **size(tokenizer),
-        )
-    )
-
-
-def gpt_neox(tokenizer: Any) -> Any:
-    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-
-    return GPTNeoXForCausalLM(
-        GPTNeoXConfig(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=128,
-            initializer_range=0.2,
-            **size(tokenizer),
-        )
-    )
-
-
-def gpt2(tokenizer: Any) -> Any:
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    return GPT2LMHeadModel(
-        GPT2Config(
-            n_embd=32,
-            n_layer=2,
-            n_head=4,
-            n_positions=128,
-            initializer_range=0.2,
-            **size(tokenizer),
-        )
-    )
-
-
-def saved(build: Callable[[Any], Any], tiny: Path, folder: Path, **how: Any) -> Path:
-    """A folder as its author might publish it, with a tokenizer made for chat."""
-    from transformers import AutoTokenizer
-
-    torch.manual_seed(0)
-    tokenizer = AutoTokenizer.from_pretrained(tiny)
-    build(tokenizer).save_pretrained(folder, **how)
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        if (tiny / name).exists():
-            shutil.copy(tiny / name, folder / name)
-    return folder
 
 
 @pytest.mark.parametrize("build", [qwen2, gpt_neox, gpt2])
@@ -140,20 +69,6 @@ def test_an_adapter_on_transposed_layers_is_served_as_it_was_trained(
 def test_a_model_of_a_hundred_million_parameters_learns_by_every_objective(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    def large(tokenizer: Any) -> Any:
-        config = Qwen2Config(
-            hidden_size=1024,
-            intermediate_size=2816,
-            num_hidden_layers=9,
-            num_attention_heads=16,
-            num_key_value_heads=4,
-            max_position_embeddings=128,
-            **size(tokenizer),
-        )
-        return Qwen2ForCausalLM(config).to(torch.bfloat16)
-
     folder = saved(large, tiny_model, tmp_path / "base")
     assert base_model.load(folder, dtype=torch.bfloat16).parameters >= 100_000_000
     examples = [
