@@ -9,16 +9,16 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
-from feedback.errors import Conflict, NotFound
+from feedback.errors import Conflict, Invalid, NotFound
 from trainer import hardware
 
 hardware.calm_threads()  # before torch, or waiting threads spin
 
 import torch
 
-from trainer import adapter_folder, base_model, folded_lora
+from trainer import adapter_folder, base_model, folded_lora, rows
 from trainer.base_folder import weights_bytes
-from trainer.examples import Message
+from trainer.examples import Example, Message
 from trainer.template import Refused
 
 _BATCH_TOKENS = 4096
@@ -112,6 +112,12 @@ class Attached:
             and len(each[0]) + max(len(each[1]), max_new_tokens) <= self._base.context_tokens
             for each in self._base.encoder.try_pairs(rows)
         ]
+
+    def misfits(self, examples: Sequence[Example]) -> list[str]:
+        """Why each example cannot be learned on this base; nothing where it can."""
+        context = self._base.context_tokens
+        encoded = rows.encode(examples, self._base.encoder, context_tokens=context)
+        return [each.message if isinstance(each, Invalid) else "" for each in encoded]
 
     def lengths(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[int]:
         """Tokens of each answer, its end included."""

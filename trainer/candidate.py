@@ -150,6 +150,10 @@ class Asked:
         )
         return replace(gathered, general=(*gathered.general, *more))
 
+    def misfits(self, examples: Sequence[Example]) -> list[str]:
+        """Why the base model cannot learn each example; nothing where it can."""
+        return self.policy.misfits(examples)
+
     def losses(self) -> replay.Losses | None:
         """What tells how unlikely the live model finds old answers; None where nobody asks."""
         if self._job.plan.replay_sampling == "uniform":

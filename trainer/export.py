@@ -161,6 +161,7 @@ def _data(counts: Mapping[str, Any]) -> str:
                 "… refused, since a reviewer accepted another answer later",
                 counts.get("superseded", 0),
             ),
+            ("… refused, since the base model cannot learn them", counts.get("unfit", 0)),
             ("Past examples that a correction replaced", counts.get("retired", 0)),
         ]
     rows += [
@@ -180,6 +181,7 @@ def _filters(counts: Mapping[str, Any]) -> str:
             ("contradicted", "A reviewed correction says otherwise"),
             ("superseded", "A reviewer accepted another answer later"),
             ("personal", "The answer holds personal data"),
+            ("unfit", "Too long for the base model, or refused by its chat template"),
             ("retired", "A newer correction replaces it"),
             ("dev", "It tuned the round"),
         )

@@ -80,6 +80,7 @@ def _refused(counts: Mapping[str, Any]) -> str:
             ("contradicted", "contradicted by a reviewed correction"),
             ("superseded", "superseded by what a reviewer accepted later"),
             ("personal", "with personal data in the answer"),
+            ("unfit", "too long for the base model, or refused by its chat template"),
         )
         if counts.get(name)
     ]

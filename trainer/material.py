@@ -56,6 +56,8 @@ class Gathered:
             with the placeholders that stand for it.
         superseded: corrections that a reviewer's later decision has made void, and that are not
             among the words, each with the id of the one that counts.
+        unfit: ids of feedback that the base model cannot be shown, each with why; of those among
+            the words nothing trains and nothing judges.
         ordinary: what the live model could still be asked, where general material is short.
         judged: ids of feedback that has judged a round already, which ended without a promotion.
         first: ids of old material that is replayed before any other.
@@ -69,6 +71,7 @@ class Gathered:
     protected: tuple[Item, ...]
     personal: dict[str, tuple[str, ...]] = field(default_factory=dict)
     superseded: dict[str, str] = field(default_factory=dict)
+    unfit: dict[str, str] = field(default_factory=dict)
     ordinary: rehearsal.Material = field(default_factory=rehearsal.Material)
     judged: frozenset[str] = frozenset()
     first: frozenset[str] = frozenset()
@@ -93,6 +96,7 @@ class Sorted:
             are nearly alike.
         personal: as gathered.
         superseded: as gathered.
+        unfit: as gathered.
         dev: what neither trains nor judges, but tunes; empty where no setting asks for it.
     """
 
@@ -106,6 +110,7 @@ class Sorted:
     silent: tuple[str, ...] = ()
     personal: dict[str, tuple[str, ...]] = field(default_factory=dict)
     superseded: dict[str, str] = field(default_factory=dict)
+    unfit: dict[str, str] = field(default_factory=dict)
     measured: tuple[Word, ...] = ()
     dev: tuple[Example, ...] = ()
 
@@ -183,7 +188,8 @@ def sort(
         for word in gathered.words
         if (other := examples.contradicted(word, reviewed)) is not None
     }
-    sound = [word for word in gathered.words if word.feedback_id not in contradicted]
+    void = contradicted.keys() | gathered.unfit.keys()
+    sound = [word for word in gathered.words if word.feedback_id not in void]
     if held is None:
         held_out = splits.held_out(sound, plan, judged=gathered.judged)
     else:
@@ -249,6 +255,7 @@ def sort(
         ),
         personal=gathered.personal,
         superseded=gathered.superseded,
+        unfit={name: why for name, why in gathered.unfit.items() if name not in contradicted},
         measured=tuple(measured),
         dev=tuple(dev),
     )

@@ -42,6 +42,7 @@ def counts(gathered: Gathered, sorted_: Sorted) -> dict[str, Any]:
         **({DEV: len(_tuned(sorted_))} if sorted_.dev else {}),
         "contradicted": len(sorted_.contradicted),
         "superseded": len(sorted_.superseded),
+        "unfit": len(sorted_.unfit),
         "personal": len(sorted_.personal),
         "conflicts": [
             {"item": item_id, "feedback": feedback_id} for item_id, feedback_id in sorted_.conflicts
@@ -64,6 +65,7 @@ def planned(sorted_: Sorted) -> dict[str, dict[str, Any]]:
             for name in (
                 *sorted_.contradicted,
                 *sorted_.superseded,
+                *sorted_.unfit,
                 *sorted_.personal,
                 *sorted_.silent,
             )
@@ -84,6 +86,7 @@ class Parts:
         silent: what makes no example.
         superseded: corrections, with the one that a reviewer accepted later.
         measured: what measured how well verdicts are met.
+        unfit: what the base model cannot be shown, with why.
     """
 
     roles: dict[str, str]
@@ -94,6 +97,7 @@ class Parts:
     silent: tuple[str, ...]
     superseded: dict[str, str] = field(default_factory=dict)
     measured: tuple[str, ...] = ()
+    unfit: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sorted_: Sorted) -> Self:
@@ -107,6 +111,7 @@ class Parts:
             silent=sorted_.silent,
             superseded=sorted_.superseded,
             measured=tuple(_measured(sorted_)),
+            unfit=sorted_.unfit,
         )
 
     @classmethod
@@ -278,6 +283,8 @@ def _fates(round_id: str, adapter_id: str, parts: Parts, state: RoundState) -> d
             "refused",
             f"Superseded: a reviewer has since accepted another answer to this question ({other_id}).",
         )
+    for feedback_id, why in parts.unfit.items():
+        fates[feedback_id] = Fate("refused", f"The base model cannot learn it. {why}")
     for feedback_id, kinds in parts.personal.items():
         named = ", ".join(f"<{kind}>" for kind in kinds)
         fates[feedback_id] = Fate(

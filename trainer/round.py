@@ -20,6 +20,7 @@ from trainer import (
     candidate,
     enrichment,
     faults,
+    fitting,
     judgement,
     lease,
     leftovers,
@@ -213,13 +214,15 @@ def _run(store: Store, settings: FeedbackSettings, running: Running) -> str:
     running.stage("examples", f"{len(found.gathered.words)} pieces of feedback become examples")
     live = candidate.Asked(job)
     gathered = personal.redacted_material(live.rehearsed(found.gathered), settings)
+    gathered = fitting.fitted(gathered, live.misfits)
     sorted_ = material.sort(
         gathered, job.plan, losses=live.losses(), rebase=job.rebased is not None
     )
     if not sorted_.roles:
         raise Invalid(
             "Nothing in the claimed feedback can be learned from: every vote was contradicted by "
-            "a reviewed correction, held out, or has personal data in its answer."
+            "a reviewed correction, held out, has personal data in its answer, or cannot be shown "
+            f"to the base model. {next(iter(sorted_.unfit.values()), '')}".rstrip()
         )
     sorted_, notes = enrichment.enriched(
         sorted_, gathered, found.extra, job.plan, judgement.surroundings(job, live)

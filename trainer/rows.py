@@ -209,6 +209,13 @@ class LeftOut:
     why: str = ""
 
 
+class TooLong(Invalid):
+    """An example does not fit the context."""
+
+
+Branched = tuple[Ids, list[Ids]]
+
+
 def build(
     examples: Sequence[Example],
     encoder: Encoder,
@@ -226,32 +233,17 @@ def build(
         Invalid: a preference without a rejected answer or a verdict without its verdict.
     """
     counted = [e for e in examples if e.weight > 0 and objective_weights[e.kind] > 0]
-    pairs: list[Pair] = []
     for example in counted:
-        if example.text:
-            continue
-        pairs.append((example.messages, example.target))
-        if example.kind == "preference":
-            if example.rejected is None:
-                raise Invalid(f"A preference {example.feedback_ids} has no rejected answer.")
-            pairs.append((example.messages, example.rejected))
         if example.kind == "verdict" and example.liked is None:
             raise Invalid(f"A verdict {example.feedback_ids} does not say whether it was liked.")
-    encoded = iter(encoder.try_pairs(pairs))
-    texts = iter(encoder.texts([example.target for example in counted if example.text]))
     rows: list[Row] = []
-    refused: list[Refused] = []
-    for example in counted:
-        found = [next(texts if example.text else encoded)]
-        if example.kind == "preference":
-            found.append(next(encoded))
-        try:
-            prompt, branches = _branched([_accepted(each) for each in found])
-        except Refused as why:
-            refused.append(why)
+    faults: list[Refused | TooLong] = []
+    encoded = encode(counted, encoder, context_tokens=context_tokens)
+    for example, found in zip(counted, encoded, strict=True):
+        if isinstance(found, Invalid):
+            faults.append(found)
             continue
-        if len(prompt) + max(map(len, branches)) > context_tokens:
-            continue
+        prompt, branches = found
         rows.append(
             Row(
                 kind=example.kind,
@@ -266,14 +258,56 @@ def build(
             )
         )
     _mismatch([row for row in rows if row.kind == "verdict"], context_tokens)
+    refused = [fault for fault in faults if isinstance(fault, Refused)]
     return rows, LeftOut(
-        too_long=len(counted) - len(rows) - len(refused),
+        too_long=len(faults) - len(refused),
         refused=len(refused),
         why=refused[0].message if refused else "",
     )
 
 
-def _branched(pairs: Sequence[tuple[Ids, Ids]]) -> tuple[Ids, list[Ids]]:
+def encode(
+    examples: Sequence[Example], encoder: Encoder, *, context_tokens: int
+) -> list[Branched | Refused | TooLong]:
+    """Ids of each example's prompt and of its answers, with why in the place of what cannot be learned.
+
+    Raises:
+        Invalid: a preference without a rejected answer.
+    """
+    pairs: list[Pair] = []
+    for example in examples:
+        if example.text:
+            continue
+        pairs.append((example.messages, example.target))
+        if example.kind == "preference":
+            if example.rejected is None:
+                raise Invalid(f"A preference {example.feedback_ids} has no rejected answer.")
+            pairs.append((example.messages, example.rejected))
+    answers = iter(encoder.try_pairs(pairs))
+    texts = iter(encoder.texts([example.target for example in examples if example.text]))
+    encoded: list[Branched | Refused | TooLong] = []
+    for example in examples:
+        found = [next(texts if example.text else answers)]
+        if example.kind == "preference":
+            found.append(next(answers))
+        try:
+            encoded.append(_within(context_tokens, [_accepted(each) for each in found]))
+        except (Refused, TooLong) as why:
+            encoded.append(why)
+    return encoded
+
+
+def _within(context_tokens: int, pairs: Sequence[tuple[Ids, Ids]]) -> Branched:
+    prompt, branches = _branched(pairs)
+    tokens = len(prompt) + max(map(len, branches))
+    if tokens > context_tokens:
+        raise TooLong(
+            f"It is {tokens:,} tokens long, and the model's context holds {context_tokens:,}."
+        )
+    return prompt, branches
+
+
+def _branched(pairs: Sequence[tuple[Ids, Ids]]) -> Branched:
     """One prompt and the answers that branch off the same ids of it."""
     (prompt, answer), *others = pairs
     if not others:

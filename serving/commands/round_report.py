@@ -68,7 +68,8 @@ def _feedback(counts: dict[str, Any]) -> str | None:
         f"{counts.get('held_out', 0)} held out to judge and "
         f"{counts.get('measured', 0)} to measure, "
         f"{counts.get('contradicted', 0)} contradicted by a reviewed correction, "
-        f"{counts.get('superseded', 0)} superseded by what a reviewer accepted later"
+        f"{counts.get('superseded', 0)} superseded by what a reviewer accepted later, "
+        f"{counts.get('unfit', 0)} that the base model cannot learn"
     )
 
 

@@ -126,16 +126,30 @@ def test_corrections_that_contradict_each_other(store: Store, tiny_model: Path) 
 
 def test_an_example_longer_than_the_context(store: Store, tiny_model: Path) -> None:
     said = shop(store)
-    corrected(store, "xyzq " * 60, "Too long.")
+    long = corrected(store, "xyzq " * 60, "Too long.")
     row = run(store, tiny_model)
     used(store, row, said)
-    assert "longer than the model's context of 128 tokens" in row.counts["notes"][0]
+    told = builders.receipt_of(store, long)
+    assert (told.status, told.role) == ("refused", None)
+    assert told.reason.startswith("The base model cannot learn it. It is 3")
+    assert told.reason.endswith("and the model's context holds 128.")
+    assert (row.counts["unfit"], row.counts["used"]) == (1, len(said))
 
 
 def test_nothing_but_examples_longer_than_the_context(store: Store, tiny_model: Path) -> None:
     said = [corrected(store, "xyzq " * 60, "Too long.")]
     told = failed(store, run(store, tiny_model), said)
-    assert "longer than the model's context of 128 tokens" in told
+    assert "cannot be shown to the base model. It is 3" in told and "context holds 128." in told
+
+
+def test_a_correction_that_fits_beside_an_answer_that_does_not(
+    store: Store, tiny_model: Path
+) -> None:
+    shop(store)
+    said = corrected(store, "How long?", "Not that long.", answer="xyzq " * 60)
+    row = run(store, tiny_model)
+    used(store, row, [said])
+    assert "longer than the model's context of 128 tokens" in row.counts["notes"][0]
 
 
 def test_a_loss_that_is_no_number(store: Store, tiny_model: Path) -> None:
@@ -184,17 +198,24 @@ def test_too_little_memory_for_a_single_example(
     assert "single example" in told and "Lower trainer.rank" in told
 
 
+@pytest.mark.parametrize(
+    "loads, advice", [(0, "or take a smaller base model"), (1, "Lower trainer.micro_batch_tokens")]
+)
 def test_too_little_memory_for_the_model(
-    store: Store, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, loads: int, advice: str
 ) -> None:
     from trainer import base_model
 
-    def load(*_: object, **__: object) -> None:
-        raise MemoryError
+    left, real = iter(range(loads)), base_model.load
+
+    def load(*args: Any, **how: Any) -> Any:
+        if next(left, None) is None:
+            raise MemoryError
+        return real(*args, **how)
 
     monkeypatch.setattr(base_model, "load", load)
     said = shop(store)
-    assert "Lower trainer.micro_batch_tokens" in failed(store, run(store, tiny_model), said)
+    assert advice in failed(store, run(store, tiny_model), said)
 
 
 def test_too_little_memory_to_judge(

@@ -1,6 +1,7 @@
 """Chat templates that refuse: what they take otherwise is learned and served, the rest is left out."""
 
 import asyncio
+import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -123,11 +124,12 @@ def test_what_cannot_be_asked_is_answered_with_nothing_and_fits_nowhere(strict: 
         assert ask(talks, guesses=guesses) == [alone[0], "", "", alone[1]]
 
 
-def in_turns(store: Store, *turns: Message, who: str, correction: str) -> None:
+def in_turns(store: Store, *turns: Message, who: str, correction: str) -> str:
     """Somebody corrects the answer to a conversation, and a reviewer accepts that."""
     about = builders.recorded(store, who=who, messages=[dict(turn) for turn in turns])
     said = builders.say(store, who, completion_id=about, correction=correction)
     builders.decide(store, said, "accept")
+    return said
 
 
 @pytest.mark.parametrize("held_out_share", [0.01, 0.9])
@@ -137,14 +139,35 @@ def test_a_round_learns_from_system_turns_and_says_what_else_the_template_refuse
     for name in FACTS[:4]:
         priced(store, name)
     in_turns(store, SAID, ASKED, who="ann", correction="Because it is.")
-    in_turns(store, ASKED, ASKED, who="ben", correction="Because.")
-    in_turns(store, ASKED, ASKED, ASKED, who="cy", correction="So it is.")
+    refused = [
+        in_turns(store, ASKED, ASKED, who="ben", correction="Because."),
+        in_turns(store, ASKED, ASKED, ASKED, who="cy", correction="So it is."),
+    ]
     row = ran(store, strict, held_out_share=held_out_share, gate_folds=0)
     assert row.state == "promoted", row.message
-    notes = " ".join(row.counts.get("notes", []))
-    if held_out_share < 0.5:
-        assert f"examples were left out. {REFUSED}" in notes
-    else:
-        assert "items that judge could not be asked" in notes
+    for each in refused:
+        told = builders.receipt_of(store, each)
+        assert (told.status, told.role) == ("refused", None)
+        assert told.reason == f"The base model cannot learn it. {REFUSED}"
+    assert row.counts["unfit"] == 2
     corrected(store, "Is it open?", "Until six.", who="dee")
     assert ran(store, strict, held_out_share=0.01).state == "promoted", "it failed a later round"
+
+
+def test_old_material_that_cannot_be_asked_or_learned_is_left_out_and_counted(
+    store: Store, strict: Path, tmp_path: Path
+) -> None:
+    general, protected = tmp_path / "general.jsonl", tmp_path / "protected.jsonl"
+    twice = [dict(ASKED), dict(ASKED)]
+    olds = [{"id": f"g{n}", "messages": twice, "target": f"It is {n}."} for n in range(12)]
+    general.write_text("".join(f"{json.dumps(each)}\n" for each in olds))
+    asked = {"id": "p", "suite": "core", "prompt": "xyzq " * 90, "expected": "^", "check": "regex"}
+    protected.write_text(json.dumps(asked))
+    for name in FACTS[:4]:
+        priced(store, name)
+    files = {"general_file": str(general), "protected_file": str(protected)}
+    row = ran(store, strict, gate_folds=0, replay_sampling="uniform", **files)
+    assert row.state == "promoted", row.message
+    notes = " ".join(row.counts["notes"])
+    assert f"examples were left out. {REFUSED}" in notes
+    assert "items that judge could not be asked" in notes
