@@ -20,10 +20,7 @@ from feedback.errors import Invalid, StorageFull
 from feedback.store import Store
 from tests import builders
 from tests.serving.command_line import store_at
-from tests.serving.engines import tiny
-from tests.trainer.rounds import demonstration
 from tests.trainer.shop import corrected, opened, ran, say
-from tests.trainer.test_learner import learn
 from trainer import (
     batches,
     checkpoints,
@@ -358,19 +355,6 @@ def test_an_adapter_of_another_base(store: Store, tiny_model: Path) -> None:
     said = shop(store)
     told = failed(store, run(store, tiny_model), said)
     assert other.id in told and "bare" in told and "heed adapters rollback" in told
-
-
-@pytest.mark.parametrize("shape", [{"layers": 1}, {"hidden": 32}], ids=str)
-@pytest.mark.filterwarnings("ignore")  # PEFT warns of what is refused here
-def test_a_parent_that_does_not_fit_is_refused_though_nobody_compared_the_bases(
-    tmp_path: Path, shape: dict[str, Any]
-) -> None:
-    examples = [demonstration("What colour is the sky?", "It is green.")]
-    learn(tiny.build_base(tmp_path / "one"), examples, tmp_path / "parent", epochs=1)
-    other = tiny.build_base(tmp_path / "other", **shape)
-    with pytest.raises(Invalid, match="adapter parent does not fit the base model tiny"):
-        learn(other, examples, tmp_path / "child", parent=tmp_path / "parent")
-    assert not (tmp_path / "child").exists()
 
 
 def test_what_a_failed_round_gave_back_the_next_one_learns(store: Store, tiny_model: Path) -> None:

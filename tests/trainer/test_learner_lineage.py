@@ -2,9 +2,12 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from feedback.errors import Invalid
+from tests.serving.engines import tiny
 from tests.trainer.rounds import LETTER, SKY, ask, demonstration, learn
 from trainer.examples import Example
 from trainer.policy import Policy
@@ -68,3 +71,16 @@ def test_a_lone_thumb_changes_what_the_model_prefers(
         )
     moved = margins[1] - margins[0]
     assert moved > 0.2 if liked else moved < -0.2
+
+
+@pytest.mark.parametrize("shape", [{"layers": 1}, {"hidden": 32}], ids=str)
+@pytest.mark.filterwarnings("ignore")  # PEFT warns of what is refused here
+def test_a_parent_that_does_not_fit_is_refused_though_nobody_compared_the_bases(
+    tmp_path: Path, shape: dict[str, Any]
+) -> None:
+    examples = [demonstration(SKY, "It is green.")]
+    learn(tiny.build_base(tmp_path / "one"), examples, tmp_path / "parent", epochs=1)
+    other = tiny.build_base(tmp_path / "other", **shape)
+    with pytest.raises(Invalid, match="adapter parent does not fit the base model tiny"):
+        learn(other, examples, tmp_path / "child", parent=tmp_path / "parent")
+    assert not (tmp_path / "child").exists()
