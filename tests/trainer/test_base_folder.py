@@ -50,6 +50,20 @@ def swap_bytes(file: Path) -> None:
     file.write_bytes(content)
 
 
+def fetched(there: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a model of the hub lies once it is fetched; there it lies in a folder of this machine."""
+
+    def snapshot_download(hub_id: str, *, allow_patterns: list[str]) -> str:
+        here.mkdir(exist_ok=True)
+        for file in there.iterdir():
+            if any(file.match(pattern) for pattern in allow_patterns):
+                shutil.copy(file, here)
+        return str(here)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    return resolve("owner/name")
+
+
 @pytest.mark.parametrize("name", ["pytorch_model.bin", *SHARDS, "pytorch_model.bin.index.json"])
 def test_weights_in_torchs_own_format_make_another_base(
     tiny_model: Path, tmp_path: Path, name: str
@@ -57,6 +71,19 @@ def test_weights_in_torchs_own_format_make_another_base(
     folder = pickled(tiny_model, tmp_path / "base", sharded=name != "pytorch_model.bin")
     before = base_hash(folder)
     swap_bytes(folder / name)
+    assert base_hash(folder) != before
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "spiece.model", "tokenizer.model"])
+def test_a_vocabulary_of_another_kind_comes_from_the_hub_and_makes_another_base(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    there = shutil.copytree(tiny_model, tmp_path / "there")
+    (there / name).write_bytes(b"a\nb\n")
+    folder = fetched(there, tmp_path / "here", monkeypatch)
+    before = base_hash(folder)
+    assert before == base_hash(there)
+    (folder / name).write_bytes(b"b\na\n")
     assert base_hash(folder) != before
 
 
@@ -198,15 +225,6 @@ def test_the_hub_is_asked_for_other_weights_only_where_there_are_no_safetensors(
     if safe:
         shutil.copy(tiny_model / "model.safetensors", there)
 
-    def snapshot_download(hub_id: str, *, allow_patterns: list[str]) -> str:
-        here = tmp_path / "here"
-        here.mkdir(exist_ok=True)
-        for file in there.iterdir():
-            if any(file.match(pattern) for pattern in allow_patterns):
-                shutil.copy(file, here)
-        return str(here)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    folder = resolve("owner/name")
+    folder = fetched(there, tmp_path / "here", monkeypatch)
     assert (folder / "model.safetensors").exists() == safe
     assert (folder / "pytorch_model.bin").exists() != safe
