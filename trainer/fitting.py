@@ -29,11 +29,9 @@ def fitted(gathered: Gathered, misfits: Misfits) -> Gathered:
     faults: dict[str, list[str]] = defaultdict(list)
     for (word, _), fault in zip(made, misfits([each for _, each in made]), strict=True):
         faults[word.feedback_id].append(fault)
-    unfit = {name: found[0] for name, found in faults.items() if all(found)}
-    also = {
-        name: unfit[word.feedback_id]
-        for word in gathered.words
-        if word.feedback_id in unfit
-        for name in word.also
-    }
-    return replace(gathered, unfit={**unfit, **also})
+    unfit: dict[str, str] = {}
+    for word in gathered.words:
+        found = faults[word.feedback_id]
+        if found and all(found):
+            unfit |= dict.fromkeys((word.feedback_id, *word.also), found[0])
+    return replace(gathered, unfit=unfit)

@@ -14,6 +14,7 @@ from trainer.template import Refused
 
 Pair = tuple[Sequence[Message], str]
 Ids = list[int]
+Branched = tuple[Ids, list[Ids]]
 
 
 @dataclass
@@ -213,9 +214,6 @@ class TooLong(Invalid):
     """An example does not fit the context."""
 
 
-Branched = tuple[Ids, list[Ids]]
-
-
 def build(
     examples: Sequence[Example],
     encoder: Encoder,
@@ -291,20 +289,19 @@ def encode(
         if example.kind == "preference":
             found.append(next(answers))
         try:
-            encoded.append(_within(context_tokens, [_accepted(each) for each in found]))
-        except (Refused, TooLong) as why:
+            prompt, branches = _branched([_accepted(each) for each in found])
+        except Refused as why:
             encoded.append(why)
-    return encoded
-
-
-def _within(context_tokens: int, pairs: Sequence[tuple[Ids, Ids]]) -> Branched:
-    prompt, branches = _branched(pairs)
-    tokens = len(prompt) + max(map(len, branches))
-    if tokens > context_tokens:
-        raise TooLong(
-            f"It is {tokens:,} tokens long, and the model's context holds {context_tokens:,}."
+            continue
+        tokens = len(prompt) + max(map(len, branches))
+        encoded.append(
+            (prompt, branches)
+            if tokens <= context_tokens
+            else TooLong(
+                f"It is {tokens:,} tokens long, and the model's context holds {context_tokens:,}."
+            )
         )
-    return prompt, branches
+    return encoded
 
 
 def _branched(pairs: Sequence[tuple[Ids, Ids]]) -> Branched:
